@@ -1,0 +1,19 @@
+"""The verbs, gathered into one command."""
+
+import typer
+
+from foveal.cli import info, list_
+
+app = typer.Typer(
+    name="foveal",
+    help="Does attention help my vision model on my data, which kind, where, and can I ship it?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, verb in {
+    "list": list_.list_,
+    "info": info.info,
+}.items():
+    app.command(name)(verb)

@@ -1,0 +1,1 @@
+"""What a mechanism is: layouts, the registry, and the adapters between layouts."""

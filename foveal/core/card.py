@@ -1,0 +1,122 @@
+"""A mechanism's card: what is known of it without building it."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from foveal.core.cost import evaluate_cost, stated_cost
+from foveal.core.types import Map, Tokens
+
+Layout = Literal["map", "tokens"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a registered mechanism says of itself.
+
+    The decorator gives the name and the paper, the folder the family, the annotation of `forward`
+    the layout, the signature the options, and the docstring the mathematics and the cost.
+    """
+
+    name: str
+    cls: type[nn.Module] = field(repr=False)
+    paper: str
+    arxiv: str | None
+    family: str
+    layout: Layout
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """Laws of the conformance kit that the mechanism cannot keep, each with the reason."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options and their defaults, as the constructor has them."""
+        parameters = list(inspect.signature(self.cls).parameters.values())[1:]
+        return {p.name: p.default for p in parameters}
+
+    @property
+    def doc(self) -> str:
+        return inspect.cleandoc(self.cls.__doc__ or "")
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return self.doc.split("\n", 1)[0]
+
+    @property
+    def formula(self) -> str | None:
+        """The mathematics, in LaTeX."""
+        found = re.search(r"\$\$(.+?)\$\$", self.doc, re.DOTALL)
+        return " ".join(found[1].split()) if found else None
+
+    @property
+    def shape(self) -> str | None:
+        return stated_cost(self.doc, "Shape")
+
+    @property
+    def departs(self) -> str | None:
+        """Where the mechanism departs from its paper, if it does."""
+        found = re.search(r"^Departs:\s*(.+?)(?:\n\s*\n|\Z)", self.doc, re.DOTALL | re.MULTILINE)
+        return " ".join(found[1].split()) if found else None
+
+    @property
+    def parameters(self) -> str | None:
+        """The formula for the number of parameters."""
+        return stated_cost(self.doc, "Parameters")
+
+    @property
+    def multiply_adds(self) -> str | None:
+        """The formula for the multiply-adds of one image."""
+        return stated_cost(self.doc, "Multiply-adds")
+
+    @property
+    def url(self) -> str | None:
+        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else None
+
+    def cost(self, module: nn.Module, channels: int, height: int, width: int) -> dict[str, int]:
+        """Parameters and multiply-adds of a built module by the card's own formulas."""
+        formulas = {"parameters": self.parameters, "multiply_adds": self.multiply_adds}
+        return {
+            what: round(evaluate_cost(formula, module, channels, height, width))
+            for what, formula in formulas.items()
+            if formula is not None
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card as plain data, for JSON."""
+        plain = ("name", "paper", "arxiv", "url", "family", "layout", "summary", "formula")
+        cost = ("shape", "parameters", "multiply_adds", "departs")
+        return {key: getattr(self, key) for key in plain + cost} | {
+            "options": {name: _plain(value) for name, value in self.options.items()},
+            "limits": dict(self.limits),
+            "module": f"{self.cls.__module__}.{self.cls.__qualname__}",
+        }
+
+
+def layout_of(cls: type[nn.Module]) -> Layout:
+    """The layout that the annotation of `forward` declares.
+
+    Raises:
+        TypeError: if the first argument is annotated with neither `Map` nor `Tokens`.
+    """
+    parameters = list(inspect.signature(cls.forward).parameters.values())
+    annotation = parameters[1].annotation if len(parameters) > 1 else None
+    if isinstance(annotation, str):  # from __future__ import annotations
+        annotation = {"Map": Map, "Tokens": Tokens}.get(annotation.rsplit(".", 1)[-1])
+    if annotation is Map:
+        return "map"
+    if annotation is Tokens:
+        return "tokens"
+    raise TypeError(
+        f"{cls.__name__}.forward must annotate its input as Map or Tokens "
+        "(from foveal.core.types), for that annotation declares the layout"
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

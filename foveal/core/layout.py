@@ -1,0 +1,118 @@
+"""Adapters that let a mechanism stand where the other layout is spoken."""
+
+from math import isqrt
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from foveal.core.errors import FovealError
+from foveal.core.types import Map, Tokens
+
+
+class OnMap(nn.Module):
+    """Let a mechanism over tokens take a map: every position becomes a token.
+
+    Shape: (B, C, H, W) → (B, C, H, W).
+
+    >>> OnMap(nn.Identity())(torch.rand(2, 8, 5, 7)).shape
+    torch.Size([2, 8, 5, 7])
+    """
+
+    def __init__(self, mechanism: nn.Module):
+        super().__init__()
+        self.mechanism = mechanism
+
+    def forward(self, x: Map) -> Map:
+        _check_rank(x, 4, "OnMap takes a map (B, C, H, W)")
+        height = x.shape[2]
+        tokens = self.mechanism(rearrange(x, "b c h w -> b (h w) c"))
+        return rearrange(tokens, "b (h w) c -> b c h w", h=height)
+
+    def attention_map(self, x: Map) -> Tensor:
+        return self.mechanism.attention_map(rearrange(x, "b c h w -> b (h w) c"))  # pyright: ignore
+
+
+class OnTokens(nn.Module):
+    """Let a mechanism over maps take tokens that are the positions of a grid.
+
+    Class and register tokens stand before the grid and pass by untouched.
+
+    Shape: (B, P + H·W, C) → the same, for P prefix tokens.
+
+    Args:
+        mechanism: a module over maps (B, C, H, W).
+        grid: height and width of the grid that the tokens come from. Another number of tokens is
+            taken as a grid of the same proportions. Default: square.
+        prefix_tokens: how many class and register tokens stand first.
+
+    Raises:
+        FovealError: when called with a number of tokens that no such grid has.
+
+    >>> OnTokens(nn.Identity(), grid=(14, 14), prefix_tokens=1)(torch.rand(2, 197, 8)).shape
+    torch.Size([2, 197, 8])
+    """
+
+    def __init__(
+        self,
+        mechanism: nn.Module,
+        grid: tuple[int, int] | None = None,
+        prefix_tokens: int = 0,
+    ):
+        super().__init__()
+        if prefix_tokens < 0:
+            raise FovealError(f"prefix_tokens={prefix_tokens} must not be negative")
+        self.mechanism = mechanism
+        self.grid = grid
+        self.prefix_tokens = prefix_tokens
+
+    def forward(self, x: Tokens) -> Tokens:
+        prefix, image = self._split(x)
+        y = rearrange(self.mechanism(image), "b c h w -> b (h w) c")
+        return torch.cat((prefix, y), dim=1) if self.prefix_tokens else y
+
+    def attention_map(self, x: Tokens) -> Tensor:
+        return self.mechanism.attention_map(self._split(x)[1])  # pyright: ignore
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        _check_rank(x, 3, "OnTokens takes tokens (B, N, C)")
+        prefix, image = x[:, : self.prefix_tokens], x[:, self.prefix_tokens :]
+        height, width = self._size(image.shape[1])
+        return prefix, rearrange(image, "b (h w) c -> b c h w", h=height, w=width)
+
+    def _size(self, tokens: int) -> tuple[int, int]:
+        height, width = self.grid or (1, 1)
+        if self.grid and tokens == height * width:
+            return height, width
+        scaled = isqrt(tokens * height // width)
+        if scaled == 0 or tokens % scaled or scaled * width != tokens // scaled * height:
+            shape = f"{height}×{width}" if self.grid else "square"
+            raise FovealError(
+                f"{tokens} tokens (after {self.prefix_tokens} prefix tokens) make no grid with "
+                f"the proportions of {shape}; give OnTokens the grid=(height, width) they come "
+                "from, and prefix_tokens= for class and register tokens"
+            )
+        return scaled, tokens // scaled
+
+
+class OnChannelsLast(nn.Module):
+    """Let a mechanism over maps take maps with the channels last, as Swin's blocks have them.
+
+    Shape: (B, H, W, C) → (B, H, W, C).
+    """
+
+    def __init__(self, mechanism: nn.Module):
+        super().__init__()
+        self.mechanism = mechanism
+
+    def forward(self, x: Tensor) -> Tensor:
+        _check_rank(x, 4, "OnChannelsLast takes a map (B, H, W, C)")
+        return rearrange(self.mechanism(rearrange(x, "b h w c -> b c h w")), "b c h w -> b h w c")
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        return self.mechanism.attention_map(rearrange(x, "b h w c -> b c h w"))  # pyright: ignore
+
+
+def _check_rank(x: Tensor, rank: int, rule: str) -> None:
+    if x.ndim != rank:
+        raise FovealError(f"{rule}, got shape {tuple(x.shape)}")

@@ -1,0 +1,235 @@
+"""The registry: mechanisms by name, and third parties' beside ours.
+
+@register_attention("eca", paper="Wang et al., ECA-Net, CVPR 2020", arxiv="1910.03151")
+class ECA(nn.Module): ...
+
+create_attention("eca", channels=256, kernel_size=5)
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from functools import wraps
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from foveal.core.card import Card, Layout, layout_of
+from foveal.core.errors import FovealError, did_you_mean
+from foveal.core.names import AMBIGUOUS
+
+ENTRY_POINT_GROUP = "foveal.attention"
+
+_cards: dict[str, Card] = {}
+_plugins_loaded = False
+
+ModuleClass = TypeVar("ModuleClass", bound=type[nn.Module])
+
+
+def register_attention(
+    name: str,
+    *,
+    paper: str,
+    arxiv: str | None = None,
+    family: str | None = None,
+    limits: Mapping[str, str] | None = None,
+) -> Callable[[ModuleClass], ModuleClass]:
+    """Register the class below under a name.
+
+    The class stays an ordinary `nn.Module`; its `forward` now says clearly what is wrong with an
+    input of the wrong rank, type or number of channels.
+
+    Args:
+        name: lower-case name, unique and not an acronym with several meanings.
+        paper: authors, title or acronym, venue and year.
+        arxiv: identifier such as `"1910.03151"`.
+        family: what one weight belongs to. Default: the name of the folder the file lies in,
+            for a file in `foveal/attention/`.
+        limits: laws of the conformance kit that the mechanism cannot keep, each with the reason.
+
+    Raises:
+        ValueError: if the name is taken or ambiguous, or if the family is missing.
+        TypeError: if `forward` is annotated with neither `Map` nor `Tokens`.
+    """
+
+    def register(cls: ModuleClass) -> ModuleClass:
+        if name in AMBIGUOUS:
+            raise FovealError(f"cannot register {name!r}: {_meanings(name)}")
+        taken = _cards.get(name)
+        if taken and (taken.cls.__module__, taken.cls.__qualname__) != (
+            cls.__module__,
+            cls.__qualname__,
+        ):
+            where = f"{taken.cls.__module__}.{taken.cls.__qualname__}"
+            raise FovealError(f"cannot register {name!r}: {where} has that name already")
+        parts = cls.__module__.split(".")
+        folder = parts[2] if parts[:2] == ["foveal", "attention"] and len(parts) > 3 else None
+        if family is None and folder is None:
+            raise FovealError(f"cannot register {name!r}: give family=, such as family='channel'")
+        _cards[name] = Card(
+            name=name,
+            cls=cls,
+            paper=paper,
+            arxiv=arxiv,
+            family=family or folder or "",
+            layout=layout_of(cls),
+            limits=dict(limits or {}),
+        )
+        _check_inputs(cls, name, layout_of(cls))
+        return cls
+
+    return register
+
+
+def create_attention(name: str, channels: int, **options: Any) -> nn.Module:
+    """Build a mechanism by name.
+
+    Args:
+        name: one of `list_attentions()`.
+        channels: channels C of the feature map or the tokens.
+        options: the mechanism's own options; those left out take the paper's defaults.
+
+    Raises:
+        FovealError: for an unknown or ambiguous name, an unknown option, or a channel count that
+            is not a positive whole number. Errors about a value come from the mechanism.
+
+    >>> create_attention("eca", channels=256, kernel_size=5)(torch.rand(1, 256, 7, 7)).shape
+    torch.Size([1, 256, 7, 7])
+    """
+    card = attention_info(name)
+    check_channels(name, channels)
+    for option in options:
+        if option not in card.options:
+            known = ", ".join(card.options) or "none"
+            raise FovealError(
+                f"{name} has no option {option!r}{did_you_mean(option, card.options)} "
+                f"Its options: {known}"
+            )
+    return card.cls(channels, **options)
+
+
+def check_channels(name: str, channels: Any) -> None:
+    """Refuse a channel count that is not a positive whole number."""
+    if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+        raise FovealError(f"{name}: channels={channels!r} must be a positive whole number")
+
+
+def list_attentions(
+    pattern: str = "*", *, family: str | None = None, layout: Layout | None = None
+) -> list[str]:
+    """The names of the registered mechanisms, in alphabetical order.
+
+    Args:
+        pattern: shell wildcard on the name, such as `"*cbam*"`.
+        family: only this family, such as `"channel"`.
+        layout: only mechanisms that speak `"map"` or `"tokens"`.
+
+    Raises:
+        FovealError: if there is no such family or layout.
+
+    >>> list_attentions("*cbam*")
+    ['cbam']
+    """
+    _load_plugins()
+    families = sorted({card.family for card in _cards.values()})
+    if family is not None and family not in families:
+        raise FovealError(
+            f"there is no family {family!r}{did_you_mean(family, families)} "
+            f"Families: {', '.join(families)}"
+        )
+    if layout not in (None, "map", "tokens"):
+        raise FovealError(f"layout={layout!r} must be 'map' or 'tokens'")
+    return sorted(
+        name
+        for name, card in _cards.items()
+        if fnmatchcase(name, pattern)
+        and family in (None, card.family)
+        and layout in (None, card.layout)
+    )
+
+
+def attention_info(name: str) -> Card:
+    """The card of a mechanism.
+
+    Raises:
+        FovealError: if the name is unknown (near names are suggested) or ambiguous (its meanings
+            are listed).
+
+    >>> attention_info("eca").paper
+    'Wang et al., ECA-Net, CVPR 2020'
+    """
+    _load_plugins()
+    if name in _cards:
+        return _cards[name]
+    if name in AMBIGUOUS:
+        raise FovealError(_meanings(name))
+    raise FovealError(
+        f"there is no attention {name!r}{did_you_mean(name, _cards)} "
+        "`foveal list` shows all that there are"
+    )
+
+
+def _meanings(name: str) -> str:
+    choices = "; ".join(
+        f"{key} ({meaning}{'' if key in _cards else ', not in this version'})"
+        for key, meaning in AMBIGUOUS[name].items()
+    )
+    return f"{name!r} means several mechanisms; say which: {choices}"
+
+
+def _load_plugins() -> None:
+    """Import what installed packages offer under the entry point group, once."""
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            entry.load()
+        except Exception as error:  # a stranger's fault must not take our own mechanisms away
+            warnings.warn(
+                f"the plug-in {entry.name} ({entry.value}) could not be loaded: "
+                f"{type(error).__name__}: {error}",
+                stacklevel=3,
+            )
+
+
+def _check_inputs(cls: type[nn.Module], name: str, layout: Layout) -> None:
+    """Let `forward` refuse a wrong input by name; the checks read only static facts of a tensor,
+    so that tracing, compiling and exporting see nothing of them."""
+    if "forward" not in vars(cls) or hasattr(cls.forward, "__wrapped__"):
+        return  # inherited from a class that checks already
+    build, forward = cls.__init__, cls.forward
+    expected = "a map (B, C, H, W)" if layout == "map" else "tokens (B, N, C)"
+    other = "OnMap" if layout == "tokens" else "OnTokens"
+    rank, axis = (4, 1) if layout == "map" else (3, 2)
+    signature = inspect.signature(build)
+
+    @wraps(build)
+    def checked_init(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        channels = list(bound.arguments.values())[1] if len(bound.arguments) > 1 else None
+        check_channels(name, channels)
+        build(self, *args, **kwargs)
+        self.channels = channels  # pyright: ignore[reportArgumentType]
+
+    @wraps(forward)
+    def checked_forward(self: nn.Module, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name} takes {expected}, not a {type(x).__name__}")
+        if x.ndim != rank:
+            hint = f"; foveal.{other} adapts one layout to the other" if x.ndim in (3, 4) else ""
+            raise FovealError(f"{name} takes {expected}, got shape {tuple(x.shape)}{hint}")
+        if not x.is_floating_point():
+            raise FovealError(f"{name} takes floating-point numbers, got {x.dtype}; use x.float()")
+        if x.shape[axis] != self.channels:
+            raise FovealError(
+                f"{name} was built for {self.channels} channels, got {x.shape[axis]} "
+                f"in {expected} = {tuple(x.shape)}"
+            )
+        return forward(self, x, *args, **kwargs)
+
+    cls.__init__ = checked_init
+    cls.forward = checked_forward

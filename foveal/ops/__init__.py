@@ -1,0 +1,1 @@
+"""Mathematics shared by mechanisms, without a paper of its own."""

@@ -1,0 +1,1 @@
+"""Checkpoints trained with the original authors' code, loaded into ours."""

@@ -1,0 +1,1 @@
+"""Insertion: where a mechanism can go, putting it there silently, and taking it out."""

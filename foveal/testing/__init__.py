@@ -1,0 +1,1 @@
+"""The laws every mechanism keeps, and the kit that checks them."""

@@ -1,0 +1,1 @@
+"""One training loop, on Lightning, and the data it runs on."""
