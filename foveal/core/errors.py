@@ -38,12 +38,12 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """The end of an error message: `; did you mean eca?`, or nothing when no name is near.
+    """How a sentence about an unknown name ends: with the near names, if there are any.
 
-    >>> did_you_mean("ecaa", ["eca", "mhsa"])
-    '; did you mean eca?'
-    >>> did_you_mean("zebra", ["eca", "mhsa"])
-    ''
+    >>> "no attention 'ecaa'" + did_you_mean("ecaa", ["eca", "mhsa"])
+    "no attention 'ecaa'; did you mean eca?"
+    >>> "no attention 'zebra'" + did_you_mean("zebra", ["eca", "mhsa"])
+    "no attention 'zebra'."
     """
     near = get_close_matches(name, list(choices), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"; did you mean {' or '.join(near)}?" if near else "."
