@@ -1,0 +1,83 @@
+"""Running a model to look at it, and leaving it as it was found."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foveal.core.errors import FovealError
+
+ExampleInput = Tensor | Sequence[Any] | Mapping[str, Any]
+"""A tensor, or the positional arguments, or the keyword arguments of the model's `forward`."""
+
+
+def call(model: nn.Module, example_input: ExampleInput) -> Any:
+    """The model's output on an example.
+
+    Raises:
+        FovealError: if the model cannot run on that input; the message has the model's own words.
+
+    >>> call(nn.Linear(3, 2), torch.zeros(1, 3)).shape
+    torch.Size([1, 2])
+    """
+    try:
+        if isinstance(example_input, Tensor):
+            return model(example_input)
+        if isinstance(example_input, Mapping):
+            return model(**example_input)
+        return model(*example_input)
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError) as error:
+        raise FovealError(
+            f"{type(model).__name__} cannot run on {describe(example_input)}: "
+            f"{type(error).__name__}: {error}; give an example_input as the model takes it"
+        ) from error
+
+
+def describe(example_input: Any) -> str:
+    """An input in words, for messages.
+
+    >>> describe((torch.zeros(1, 3), 7))
+    '(tensor of shape (1, 3), 7)'
+    """
+    if isinstance(example_input, Tensor):
+        return f"tensor of shape {tuple(example_input.shape)}"
+    if isinstance(example_input, Mapping):
+        return "{" + ", ".join(f"{k}: {describe(v)}" for k, v in example_input.items()) + "}"
+    if isinstance(example_input, tuple | list):
+        return "(" + ", ".join(map(describe, example_input)) + ")"
+    return repr(example_input)
+
+
+@contextmanager
+def undisturbed(model: nn.Module, training: bool) -> Iterator[None]:
+    """Set the model to train or eval, and afterwards put back all that a pass may have changed.
+
+    That is every module's training flag, the buffers (running statistics), the parameters'
+    gradients and the state of the random number generators.
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    buffers = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    for parameter, _ in gradients:
+        parameter.grad = None
+    cuda = sorted({p.device.index or 0 for p, _ in gradients if p.device.type == "cuda"})
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            model.train(training)
+            yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+        with torch.no_grad():
+            for module, name, buffer, value in buffers:
+                buffer.copy_(value)
+                module._buffers[name] = buffer
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
