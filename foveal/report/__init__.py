@@ -1,1 +1,5 @@
-"""A study as a page and as tables."""
+"""A finished study for its readers: tables, plots, one page."""
+
+from foveal.report.page import write_report
+
+__all__ = ["write_report"]

@@ -9,17 +9,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from foveal.core.errors import require
-from foveal.report.words import (
-    ROLES,
-    Scale,
-    count,
-    finite,
-    in_bytes,
-    p_value,
-    percent,
-    places,
-    times,
-)
+from foveal.report.facts import ROLES, places
+from foveal.report.numbers import LEVEL, Scale, count, finite, in_bytes, p_value, percent, times
 from foveal.study.records import Comparison, Study, Variant
 
 Row = dict[str, Any]
@@ -149,7 +140,7 @@ def verdict_columns(scale: Scale) -> list[Column]:
         Column("seeds", _seeds),
         Column(f"{scale.metric}{unit}", _metric),
         Column(f"difference{difference}", lambda row, s: s.signed(row["difference"])),
-        Column("95 % interval", lambda row, s: s.interval(row["low"], row["high"])),
+        Column(f"{LEVEL} interval", lambda row, s: s.interval(row["low"], row["high"])),
         Column("p", lambda row, _: p_value(row["p"])),
         Column("p, corrected", lambda row, _: p_value(row["p_corrected"])),
         Column("verdict", lambda row, _: row["verdict"] or "–", numeric=False),

@@ -1,159 +1,15 @@
-"""Numbers and verdicts in plain words.
+"""Verdicts in plain words.
 
 Nothing here decides anything: a verdict is read from the study, never worked out again.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from foveal.report.facts import places, seed_facts
+from foveal.report.numbers import LEVEL, Scale, decided
+from foveal.report.table import Row
 from foveal.study.records import Study, Variant
-
-ROLES = {
-    "none": "no attention",
-    "attention": "attention",
-    "frozen": "frozen random gates",
-    "matched": "plain block of the same size",
-}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How a study's metric is written: the factor, the unit of a difference, the decimals."""
-
-    metric: str = "accuracy"
-    factor: float = 100
-    unit: str = "%"
-    difference_unit: str = "points"
-    decimals: int = 1
-
-    def value(self, x: float | None) -> str:
-        """
-        >>> Scale().value(0.9134), Scale().value(None)
-        ('91.3', '–')
-        """
-        return "–" if x is None else f"{x * self.factor:.{self.decimals}f}".replace("-", "−")
-
-    def signed(self, x: float | None) -> str:
-        """
-        >>> Scale().signed(0.0134), Scale().signed(-0.002), Scale().signed(-0.0002)
-        ('+1.3', '−0.2', '0.0')
-        """
-        if x is None:
-            return "–"
-        text = f"{x * self.factor:+.{self.decimals}f}"
-        return text[1:] if float(text) == 0 else text.replace("-", "−")
-
-    def interval(self, low: float | None, high: float | None) -> str:
-        """
-        >>> Scale().interval(-0.004, 0.021)
-        '−0.4 to +2.1'
-        """
-        return "–" if low is None or high is None else f"{self.signed(low)} to {self.signed(high)}"
-
-
-def scale_of(study: Study) -> Scale:
-    """Percent for a metric between 0 and 1, with as many decimals as its intervals deserve."""
-    metric = str(study.config.get("metric", "accuracy")).replace("_", " ")
-    values = [run.metric for run in study.runs if isfinite(run.metric)]
-    share = all(0 <= value <= 1 for value in values)
-    factor = 100 if share else 1
-    ends = [
-        abs(end) * factor
-        for comparison in study.comparisons
-        for end in (*comparison.interval, comparison.smallest_effect)
-        if isfinite(end) and (end == comparison.smallest_effect or decided(comparison.verdict))
-    ]
-    decimals = 1
-    while decimals < 3 and any(0 < end < 0.5 * 10**-decimals for end in ends):
-        decimals += 1  # an interval that leaves zero out must not be printed as touching it
-    if share:
-        return Scale(metric, decimals=decimals)
-    return Scale(metric, 1, "", "", decimals + 1)
-
-
-def decided(verdict: str | None) -> bool:
-    return verdict in ("helps", "hurts")
-
-
-def finite(x: float | None) -> float | None:
-    """The number, or None for one that is missing, NaN or infinite."""
-    return None if x is None or not isfinite(x) else x
-
-
-def p_value(p: float | None) -> str:
-    """
-    >>> p_value(0.0342), p_value(0.00002), p_value(0.5), p_value(None)
-    ('0.034', '<0.001', '0.50', '–')
-    """
-    if p is None:
-        return "–"
-    if p < 0.001:
-        return "<0.001"
-    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-
-
-def count(n: float | None, sign: bool = False) -> str:
-    """A count in three digits.
-
-    >>> count(11_181_642), count(532), count(2048, sign=True), count(0, sign=True), count(None)
-    ('11.2 M', '532', '+2.05 k', '0', '–')
-    """
-    if n is None:
-        return "–"
-    size = abs(n)
-    for limit, name in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if size >= 0.9995 * limit:
-            digits = size / limit
-            text = f"{digits:.{2 if digits < 9.995 else 1 if digits < 99.95 else 0}f}{name}"
-            break
-    else:
-        text = f"{size:.0f}"
-    before = "−" if n < 0 else "+" if sign and n > 0 else ""
-    return before + text
-
-
-def in_bytes(n: float | None) -> str:
-    """
-    >>> in_bytes(61_000_000), in_bytes(96), in_bytes(None)
-    ('61.0 MB', '96 B', '–')
-    """
-    text = count(n)
-    return text if n is None else f"{text}B" if text[-1].isalpha() else f"{text} B"
-
-
-def percent(ratio: float | None) -> str:
-    """How much more than the bare host, from a ratio.
-
-    >>> percent(1.0312), percent(1.00002), percent(1.0), percent(0.9), percent(2.5)
-    ('+3.1 %', '+0.002 %', '0 %', '−10 %', '+150 %')
-    """
-    if ratio is None:
-        return "–"
-    more = (ratio - 1) * 100
-    if abs(more) < 5e-7:
-        return "0 %"
-    digits = 0 if abs(more) >= 9.95 else 1 if abs(more) >= 0.995 else 2
-    while digits < 6 and abs(more) < 0.95 * 10**-digits:
-        digits += 1
-    return f"{more:+.{digits}f} %".replace("-", "−")
-
-
-def times(ratio: float | None) -> str:
-    return "–" if ratio is None else f"{ratio:.2f}"
-
-
-def places(where: str | Iterable[str] | None) -> str:
-    """Where a mechanism stands, short enough for a sentence.
-
-    >>> places("stage_ends"), places(["layer1", "layer2"]), places(["a", "b", "c", "d"])
-    ('stage_ends', 'layer1, layer2', '4 places')
-    """
-    if where is None or isinstance(where, str):
-        return where or ""
-    names = list(where)
-    return ", ".join(names) if len(names) <= 3 else f"{len(names)} places"
 
 
 def title(variant: Variant) -> str:
@@ -162,20 +18,19 @@ def title(variant: Variant) -> str:
     return f"{variant.name} at {where}" if where and where not in variant.name else variant.name
 
 
-def sentence(row: Mapping[str, Any], scale: Scale, level: str = "95 %") -> str:
+def sentence(row: Mapping[str, Any], scale: Scale) -> str:
     """The answer for one attention variant, after its name; only what the study's verdicts hold.
 
     Args:
         row: a row of `verdict_rows`.
         scale: how the metric is written.
-        level: the confidence of the intervals.
     """
     if row["verdict"] is None:
         return f"no verdict yet; {row['seeds']} of {row['seeds_planned']} seeds are finished."
     unit = f" {scale.difference_unit}".rstrip()
     interval = scale.interval(row["low"], row["high"])
     word = row["verdict"] if decided(row["verdict"]) else "not distinguishable from no attention"
-    text = f"{word}, {scale.signed(row['difference'])}{unit} ({level} interval {interval})."
+    text = f"{word}, {scale.signed(row['difference'])}{unit} ({LEVEL} interval {interval})."
     beside = [
         f"{_THAN[row[f'{role}_verdict']]} {what} ({_difference(row, role, scale)})"
         for role, what in _CONTROLS.items()
@@ -212,3 +67,107 @@ _CONTROLS = {
 def _difference(row: Mapping[str, Any], role: str, scale: Scale) -> str:
     interval = scale.interval(row[f"{role}_low"], row[f"{role}_high"])
     return f"{scale.signed(row[f'{role}_difference'])}, {interval}"
+
+
+def subtitle(study: Study) -> str:
+    planned = len(study.variants) * len(study.seeds)
+    what = f"{_many(len(study.variants), 'variant')}, {_many(len(study.seeds), 'seed')} each"
+    if study.complete:
+        return f"{what}: all {planned} runs finished"
+    return f"{what}: under way, {len(study.runs)} of {planned} runs finished"
+
+
+def headline(rows: Sequence[Row]) -> str:
+    asked = [row["verdict"] for row in rows if row["role"] == "attention"]
+    if not asked:
+        return "This study holds no attention variant."
+    if not any(asked):
+        return "There is no verdict yet."
+    says = {
+        "helps": "helps" if asked.count("helps") == 1 else "help",
+        "hurts": "hurts" if asked.count("hurts") == 1 else "hurt",
+    }
+    parts = [f"{asked.count(word)} {verb}" for word, verb in says.items() if word in asked]
+    unclear, missing = asked.count("not distinguishable"), asked.count(None)
+    if unclear:
+        verb = "is" if unclear == 1 else "are"
+        parts.append(f"{unclear} {verb} not distinguishable from no attention")
+    if missing:
+        parts.append(f"{missing} {'has' if missing == 1 else 'have'} no verdict yet")
+    return f"Of {_many(len(asked), 'attention variant')}, {', '.join(parts)}."
+
+
+def notices(study: Study, rows: Sequence[Row]) -> Iterator[str]:
+    """What a reader must know before believing the rest."""
+    planned = len(study.variants) * len(study.seeds)
+    if not study.complete:
+        yield (
+            f"This study is under way: {len(study.runs)} of {planned} runs are finished. "
+            "A verdict shown here was made from the seeds that it names."
+        )
+    for row in rows:
+        if row["diverged"]:
+            yield (
+                f"{row['variant']}: {_many(row['diverged'], 'run')} of {row['seeds']} ended "
+                "without a number; the mean is over the others."
+            )
+    broken = [seed["seed"] for seed in seed_facts(study) if not seed["paired"]]
+    if broken:
+        yield (
+            "The variants did not start from the same weights or did not see the images in the "
+            f"same order at seed {', '.join(map(str, broken))}; those pairs are no fair comparison."
+        )
+
+
+def answers(study: Study, rows: Sequence[Row], scale: Scale) -> list[dict[str, Any]]:
+    """A sentence per attention variant: what helps first, the largest difference first."""
+    titles = {variant.name: title(variant) for variant in study.variants}
+    order = {"helps": 0, "not distinguishable": 1, "hurts": 2, None: 3}
+    asked = [row for row in rows if row["role"] == "attention"]
+    asked.sort(key=lambda row: (order[row["verdict"]], -(row["difference"] or 0)))
+    return [
+        {
+            "title": titles[row["variant"]],
+            "verdict": row["verdict"],
+            "text": sentence(row, scale),
+        }
+        for row in asked
+    ]
+
+
+def note(study: Study, rows: Sequence[Row], scale: Scale) -> str:
+    compared = sorted({row["compared_seeds"] for row in rows if row["compared_seeds"]})
+    seeds = f" over {' or '.join(map(str, compared))} seeds" if compared else ""
+    return (
+        f"{scale.metric.capitalize()} on the test images after the last epoch, mean ± standard "
+        f"deviation over seeds. Differences are paired by seed{seeds}. p: exact paired permutation "
+        "test, two-sided; corrected by Holm over the attention variants, not over the controls."
+    )
+
+
+def unseen(study: Study, rows: Sequence[Row], scale: Scale) -> list[str]:
+    unit = f" {scale.difference_unit}".rstrip()
+    asked = [r for r in rows if r["role"] == "attention" and r["smallest_effect"] is not None]
+    if not asked:
+        return ["That is known with the verdicts; there are none yet."]
+    effects = [row["smallest_effect"] for row in asked]
+    least, most = scale.value(min(effects)), scale.value(max(effects))
+    many = len(study.seeds)
+    reach = f"{least}{unit}" if least == most else f"{least} to {most}{unit}, variant by variant"
+    lines = [
+        f"With {_many(many, 'seed')}, the smallest true difference that this design finds with the "
+        f"power it was planned for is {reach}. A smaller one would more often than not have been "
+        "called not distinguishable, which is not the same as none."
+    ]
+    if len(asked) > 1:
+        parts = [f"{r['variant']} {scale.value(r['smallest_effect'])}{unit}" for r in asked]
+        lines.append(f"By variant: {'; '.join(parts)}.")
+    lines.append(
+        "The verdicts hold for this host, this data, this recipe and this place of insertion; "
+        "nothing here says what a longer training, more images or another model would give."
+    )
+    return lines
+
+
+def _many(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
