@@ -1,0 +1,159 @@
+"""Laws about `attention_map`: it shows what forward used."""
+
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from foveal.testing.attending import ExplicitAttention, Recorder
+from foveal.testing.law import BrokenLawError, law, require_close, require_finite
+from foveal.testing.subject import Subject
+
+TOLERANCE = 5e-5
+UNIT = (0.0, 1.0)
+
+
+@law("attention_map", catches="maps out of range, not normalised, or not what forward used")
+def map_is_true(subject: Subject) -> None:
+    """Weights lie in [0, 1], or in the range that the docstring of `attention_map` states (such as
+    `in [-1, 1]`); weights of pairs sum to 1 over an axis, unless a range is stated. And forward
+    used them: among all that it computes (fused attention opened up) are the weights themselves,
+    or something multiplied by them.
+    """
+    module = subject.module()
+    if not callable(getattr(module, "attention_map", None)):
+        raise BrokenLawError("there is no attention_map(x)")
+    x = subject.input()
+    with torch.no_grad():
+        before = module(x)
+        weights = _weights(module, x)
+        if not torch.equal(module(x), before):
+            raise BrokenLawError("forward gives another result after attention_map was called")
+        _require_range(module, weights, x)
+        _require_used(module, weights, x)
+        _require_alive(subject, weights, x)
+        _require_independent(module, weights, x)
+
+
+def _weights(module: nn.Module, x: Tensor) -> Tensor:
+    untouched = x.clone()
+    held = [(part, dict(vars(part))) for part in module.modules()]
+    weights = module.attention_map(x)  # pyright: ignore[reportCallIssue]
+    if not isinstance(weights, Tensor):
+        raise BrokenLawError(f"attention_map gives a {type(weights).__name__}, not a tensor")
+    if not torch.equal(x, untouched):
+        raise BrokenLawError("attention_map changes its input")
+    for part, attributes in held:
+        for key, value in vars(part).items():
+            if attributes.get(key, part) is not value:
+                raise BrokenLawError(f"attention_map keeps {key}")
+    require_finite(weights, "the map")
+    return weights
+
+
+def _require_range(module: nn.Module, weights: Tensor, x: Tensor) -> None:
+    stated = stated_range(module.attention_map.__doc__)  # pyright: ignore
+    low, high = stated or UNIT
+    least, most = weights.min().item(), weights.max().item()
+    if least < low - 1e-5 or most > high + 1e-5:
+        raise BrokenLawError(
+            f"the map's values reach from {least:.3g} to {most:.3g}, not [{low}, {high}]"
+        )
+    if stated or _broadcasts(weights, x):
+        return
+    if not any(_sums_to_one(weights, axis) for axis in range(weights.ndim)):
+        raise BrokenLawError(
+            f"the map {tuple(weights.shape)} is no gate on {tuple(x.shape)}, and its weights sum "
+            "to 1 over no axis"
+        )
+
+
+def stated_range(doc: str | None) -> tuple[float, float] | None:
+    """The range that a docstring states.
+
+    >>> stated_range("One weight per channel, in (-1, 1).")
+    (-1.0, 1.0)
+    """
+    found = re.search(r"\bin [(\[]([-\d.∞]+), ([-\d.∞]+)[)\]]", doc or "")
+    if not found:
+        return None
+    low, high = (float(number.replace("∞", "inf")) for number in found.groups())
+    return low, high
+
+
+def _require_used(module: nn.Module, weights: Tensor, x: Tensor) -> None:
+    recorder = Recorder()
+    with ExplicitAttention(), recorder:
+        y = module(x)
+    computed = [x, y, *recorder.tensors]
+    found = [_Fingerprint(tensor) for tensor in computed]
+    for candidate in (weights, *_products(weights, computed)):
+        mark = _Fingerprint(candidate)
+        if any(mark.matches(other) for other in found):
+            return
+    raise BrokenLawError(
+        "forward computes neither this map nor anything multiplied by it, so it is not what "
+        "forward used"
+    )
+
+
+def _products(weights: Tensor, computed: list[Tensor]) -> Iterator[Tensor]:
+    """The map applied, as a gate or as a matrix, to each thing that forward computes."""
+    for tensor in computed:
+        if _broadcasts(weights, tensor):
+            yield weights * tensor
+        if weights.ndim >= 2 and tensor.ndim >= 2:
+            for factor in (tensor, tensor.mT):
+                if weights.shape[-1] == factor.shape[-2] and _broadcasts(
+                    weights[..., 0, 0], factor[..., 0, 0]
+                ):
+                    yield weights @ factor
+
+
+class _Fingerprint:
+    """The values of a tensor, whatever their order and layout."""
+
+    def __init__(self, tensor: Tensor):
+        self.values = tensor.detach().flatten().double()
+        self.scale = self.values.abs().max().item() if tensor.numel() else 0.0
+        self.marks = torch.stack([self.values.mean(), self.values.square().mean().sqrt()])
+
+    def matches(self, other: "_Fingerprint") -> bool:
+        allowed = TOLERANCE * max(self.scale, 1e-12)
+        if self.values.numel() != other.values.numel():
+            return False
+        if (self.marks - other.marks).abs().max().item() > allowed:
+            return False
+        apart = self.values.sort().values - other.values.sort().values
+        return apart.abs().max().item() <= allowed
+
+
+def _require_alive(subject: Subject, weights: Tensor, x: Tensor) -> None:
+    """The map answers to the input or to the parameters: it is no constant."""
+    others = subject.module(seed=11)
+    for module, image in ((subject.module(), x + subject.input(seed=9)), (others, x)):
+        again = module.attention_map(image)  # pyright: ignore[reportCallIssue]
+        if again.shape == weights.shape and not torch.allclose(again, weights, atol=1e-7):
+            return
+    raise BrokenLawError("the map changes neither with the input nor with the parameters")
+
+
+def _require_independent(module: nn.Module, weights: Tensor, x: Tensor) -> None:
+    if weights.ndim and weights.shape[0] % len(x) == 0 and weights.shape[0]:
+        alone = module.attention_map(x[:1])  # pyright: ignore[reportCallIssue]
+        share = weights.shape[0] // len(x)
+        if alone.shape[0] == share:
+            require_close(alone, weights[:share], TOLERANCE, "an image alone has another map")
+
+
+def _sums_to_one(weights: Tensor, axis: int) -> bool:
+    sums = weights.sum(axis)
+    return weights.shape[axis] > 1 and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+
+
+def _broadcasts(small: Tensor, large: Tensor) -> bool:
+    try:
+        return torch.broadcast_shapes(small.shape, large.shape) == large.shape
+    except RuntimeError:
+        return False

@@ -1,0 +1,69 @@
+"""Laws about a mechanism inside somebody's model."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from foveal.core.types import Tokens
+from foveal.testing.law import BrokenLawError, law
+from foveal.testing.subject import CHANNELS, Subject
+
+
+class MapHost(nn.Module):
+    """A small network with a place for a mechanism over maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, CHANNELS, 3, padding=1)
+        self.body = nn.Conv2d(CHANNELS, CHANNELS, 1)
+        self.head = nn.Linear(CHANNELS, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self.stem(x).relu()).relu().mean((2, 3)))
+
+
+class TokensHost(nn.Module):
+    """A small network with a place for a mechanism over tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(3, CHANNELS)
+        self.body = nn.Linear(CHANNELS, CHANNELS)
+        self.head = nn.Linear(CHANNELS, 5)
+
+    def forward(self, x: Tokens) -> Tensor:
+        return self.head(self.body(self.stem(x).relu()).relu().mean(1))
+
+
+@law("insertion", catches="an insertion that alters a pretrained model by one bit, or never learns")
+def insertion_silent_and_learns(subject: Subject) -> None:
+    """Bit-equal at birth; the scalar has a gradient, and after one step the mechanism has too."""
+    from foveal.surgery import insert
+
+    torch.manual_seed(0)
+    host = (MapHost() if subject.layout == "map" else TokensHost()).eval()
+    keys = set(host.state_dict())
+    x = subject.input(channels=3)
+    with torch.no_grad():
+        before = host(x)
+    insert(host, lambda channels: subject.module(channels), where="body", example_input=x)
+    with torch.no_grad():
+        if not torch.equal(host.eval()(x), before):
+            raise BrokenLawError("the host's output changes when the mechanism is inserted")
+    if not keys <= set(host.state_dict()):
+        raise BrokenLawError("the host's state dict loses keys")
+    added = {name: p for name, p in host.named_parameters() if name not in keys}
+    optimizer = torch.optim.SGD(added.values(), lr=0.1)
+    if not _learning(host, added, x):
+        raise BrokenLawError("nothing that was inserted gets a gradient")
+    optimizer.step()
+    optimizer.zero_grad()
+    dead = added.keys() - _learning(host, added, x)
+    if dead:
+        raise BrokenLawError(f"after one step {', '.join(sorted(dead))} still get no gradient")
+
+
+def _learning(host: nn.Module, added: Mapping[str, nn.Parameter], x: Tensor) -> set[str]:
+    host(x).square().sum().backward()
+    return {n for n, p in added.items() if p.grad is not None and p.grad.abs().max() > 0}

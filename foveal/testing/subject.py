@@ -1,0 +1,146 @@
+"""The mechanism on the bench: how it is built, and the inputs that it is given."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foveal.core.card import Card, Layout, layout_of
+from foveal.core.registry import attention_info, create_attention, list_attentions
+
+CHANNELS = 64
+SIZES = (
+    *((6, 9), (8, 8), (7, 7), (16, 4), (5, 11), (14, 14)),
+    *((16, 16), (14, 28), (8, 16), (28, 14), (24, 8), (32, 32)),
+)
+
+
+class Subject:
+    """A mechanism under test.
+
+    Args:
+        mechanism: a registered name, a class, or any callable `channels -> nn.Module`.
+        options: passed on to the constructor.
+    """
+
+    def __init__(self, mechanism: str | Callable[..., nn.Module], options: Mapping[str, Any]):
+        self.options = dict(options)
+        self.card = _card(mechanism)
+        if isinstance(mechanism, str):
+            self.label = mechanism
+        else:
+            self.label = getattr(mechanism, "__name__", type(mechanism).__name__)
+        self._mechanism = mechanism
+        self._programs: dict[str, Any] = {}
+
+    def build(self, channels: int = CHANNELS) -> nn.Module:
+        """A new module as its constructor leaves it; the random numbers are the caller's."""
+        if isinstance(self._mechanism, str):
+            return create_attention(self._mechanism, channels, **self.options)
+        return self._mechanism(channels, **self.options)
+
+    def module(self, channels: int = CHANNELS, *, train: bool = False, seed: int = 0) -> nn.Module:
+        """A new module, stirred; the same seed gives the same one."""
+        torch.manual_seed(seed)
+        return stir(self.build(channels)).train(train)
+
+    def input(
+        self,
+        size: tuple[int, int] | None = None,
+        *,
+        batch: int = 2,
+        channels: int = CHANNELS,
+        seed: int = 1,
+    ) -> Tensor:
+        """Normal random numbers: a map of that size, or as many tokens."""
+        height, width = size or self.sizes[0]
+        maps = (batch, channels, height, width)
+        shape = maps if self.layout == "map" else (batch, height * width, channels)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Read from the annotation of `forward`; a module without one is taken to speak maps."""
+        if self.card:
+            return self.card.layout
+        try:
+            return layout_of(type(self.build()))
+        except TypeError:
+            return "map"
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Four sizes that the mechanism takes, so that one which needs, say, H and W divisible
+        by 7 breaks the law of shape alone. All sizes, if it takes none: the laws then say why."""
+        module = self.module()
+        fits = []
+        for size in SIZES:
+            x = self.input(size)
+            try:
+                with torch.no_grad():
+                    accepted = module(x).shape == x.shape
+            except Exception:  # whatever it is, this size is not one that the mechanism takes
+                continue
+            if accepted:
+                fits.append(size)
+            if len(fits) == 4:
+                break
+        return fits or list(SIZES)
+
+    @cached_property
+    def small(self) -> int:
+        """A small number of channels, or the usual one where the constructor refuses it."""
+        try:
+            self.build(8)
+        except Exception:
+            return CHANNELS
+        return 8
+
+    def exported(self) -> torch.export.ExportedProgram:
+        """The module (stirred, in eval mode) as `torch.export` has it, for any batch and size.
+        Exported once, and shared by the laws that need it."""
+        if "any size" not in self._programs:
+            free = torch.export.Dim.DYNAMIC
+            axes = (0, 2, 3) if self.layout == "map" else (0, 1)
+            self._programs["any size"] = torch.export.export(
+                self.module(), (self.input(),), dynamic_shapes=(dict.fromkeys(axes, free),)
+            )
+        return self._programs["any size"]
+
+
+def stir(module: nn.Module) -> nn.Module:
+    """Move every parameter and every saved buffer away from where it was born.
+
+    A scalar born 0 makes an identity of a mechanism, and an identity passes any test. The steps
+    are scaled by the number of inputs that a weight sums over, so that gates do not saturate.
+    """
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.is_floating_point() and parameter.numel():
+                fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+                size = max(0.5 * parameter.square().mean().sqrt().item(), 0.3 * fan_in**-0.5)
+                parameter += size * _signs_and_sizes(parameter)
+        for name, value in module.state_dict(keep_vars=True).items():
+            if isinstance(value, nn.Parameter) or not value.is_floating_point():
+                continue
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 1.5)
+            elif name.endswith("running_mean"):
+                value.normal_(std=0.3)
+            else:  # a constant that is saved: keep its sign, its zeros and its infinities
+                value *= torch.empty_like(value).uniform_(0.8, 1.2)
+    return module
+
+
+def _signs_and_sizes(like: Tensor) -> Tensor:
+    """Numbers in ±(0.5, 1), so that none is near zero."""
+    return torch.empty_like(like).uniform_(0.5, 1) * torch.empty_like(like).normal_().sign()
+
+
+def _card(mechanism: str | Callable[..., nn.Module]) -> Card | None:
+    if isinstance(mechanism, str):
+        return attention_info(mechanism)
+    cards = (attention_info(name) for name in list_attentions())
+    return next((card for card in cards if card.cls is mechanism), None)
