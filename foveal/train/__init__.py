@@ -1,1 +1,1 @@
-"""One training loop, on Lightning, and the data it runs on."""
+"""Training: one Lightning module, the data, and the order in which they are seen."""
