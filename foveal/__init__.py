@@ -11,6 +11,7 @@ from foveal.core.registry import (
     register_attention,
 )
 from foveal.core.types import Map, Tokens
+from foveal.originals import from_original
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ __all__ = [
     "Tokens",
     "attention_info",
     "create_attention",
+    "from_original",
     "list_attentions",
     "register_attention",
 ]

@@ -227,7 +227,7 @@ def _check_inputs(cls: type[nn.Module], name: str, layout: Layout) -> None:
             raise FovealError(f"{name} takes {expected}, got shape {tuple(x.shape)}{hint}")
         if not x.is_floating_point():
             raise FovealError(f"{name} takes floating-point numbers, got {x.dtype}; use x.float()")
-        if x.shape[axis] != self.channels:
+        if self.channels is not None and x.shape[axis] != self.channels:
             raise FovealError(
                 f"{name} was built for {self.channels} channels, got {x.shape[axis]} "
                 f"in {expected} = {tuple(x.shape)}"

@@ -17,6 +17,9 @@ def attend(
 ) -> Float[Tensor, "*b n e"]:
     """softmax(q kᵀ · scale + bias) v, without forming the N × M weights where the backend can.
 
+    Backends fuse only where queries and values have the same width, so the narrower of the two is
+    filled up with zeros, which add nothing to any sum.
+
     Args:
         q, k, v: queries (…, N, D), keys (…, M, D), values (…, M, E).
         scale: factor on the scores. Default: 1/√D (Vaswani et al. 2017, eq. 1).
@@ -26,7 +29,13 @@ def attend(
     >>> attend(torch.rand(2, 5, 8), torch.rand(2, 7, 8), torch.rand(2, 7, 3)).shape
     torch.Size([2, 5, 3])
     """
-    return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scale)
+    narrow, wide = q.shape[-1], v.shape[-1]
+    scale = narrow**-0.5 if scale is None else scale
+    if narrow < wide:
+        q, k = F.pad(q, (0, wide - narrow)), F.pad(k, (0, wide - narrow))
+    elif wide < narrow:
+        v = F.pad(v, (0, narrow - wide))
+    return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scale)[..., :wide]
 
 
 def attention_weights(
@@ -36,6 +45,13 @@ def attention_weights(
     scale: float | None = None,
     bias: Tensor | None = None,
 ) -> Float[Tensor, "*b n m"]:
-    """The weights that `attend` gives the values: rows sum to 1. Forms N × M; for people to see."""
-    scores = q @ k.mT * (q.shape[-1] ** -0.5 if scale is None else scale)
-    return torch.softmax(scores if bias is None else scores + bias, dim=-1)
+    """The weights that `attend` gives the values: rows sum to 1. Forms N × M.
+
+    Scores of half-precision queries are summed in float32, where they cannot overflow.
+
+    >>> attention_weights(torch.rand(2, 5, 8), torch.rand(2, 7, 8)).sum(-1).allclose(torch.ones(5))
+    True
+    """
+    wide = torch.promote_types(q.dtype, torch.float32)
+    scores = q.to(wide) @ k.to(wide).mT * (q.shape[-1] ** -0.5 if scale is None else scale)
+    return torch.softmax(scores if bias is None else scores + bias, dim=-1).to(q.dtype)

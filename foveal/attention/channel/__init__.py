@@ -1,5 +1,9 @@
 """One weight per channel."""
 
+from foveal.attention.channel.ca_channel import CAChannel
+from foveal.attention.channel.danet_channel import DANetChannel
 from foveal.attention.channel.eca import ECA
+from foveal.attention.channel.gc import GC
+from foveal.attention.channel.se import SE
 
-__all__ = ["ECA"]
+__all__ = ["ECA", "GC", "SE", "CAChannel", "DANetChannel"]

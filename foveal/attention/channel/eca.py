@@ -2,11 +2,14 @@
 
 from math import log2
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.activation import activation
 
 
 def adaptive_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
@@ -24,29 +27,47 @@ class ECA(nn.Module):
     Where SE squeezes through a bottleneck, ECA lets a channel see only its k neighbours,
     and so needs k parameters instead of 2C²/r.
 
-    Shape: (B, C, H, W) → (B, C, H, W). Parameters: kernel_size.
+    Shape: (B, C, H, W) → (B, C, H, W). Parameters: kernel_size + bias.
     Multiply-adds: 2·C·H·W + kernel_size·C.
 
     Args:
         channels: channels C of the feature map.
         kernel_size: neighbours k, odd. Default: the paper's rule, `adaptive_kernel_size(channels)`.
+        circular: let the first and last channels be neighbours, where the paper sees zeros.
+        bias: give the convolution a bias.
+        gate: what makes weights of the scores, by name.
 
     Raises:
-        ValueError: if `kernel_size` is even.
+        FovealError: if `kernel_size` is even, or the activation unknown.
     """
 
-    def __init__(self, channels: int, kernel_size: int | None = None):
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int | None = None,
+        circular: bool = False,
+        bias: bool = False,
+        gate: str = "sigmoid",
+    ):
         super().__init__()
         k = adaptive_kernel_size(channels) if kernel_size is None else kernel_size
         if k < 1 or k % 2 == 0:
-            raise ValueError(f"kernel_size={k} must be odd, so that a channel stands in the middle")
-        self.kernel_size = k
-        self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
+            raise FovealError(
+                f"kernel_size={k} must be odd, so that a channel stands in the middle"
+            )
+        if circular and k // 2 > channels:
+            raise FovealError(f"kernel_size={k} goes round {channels} channels more than once")
+        self.kernel_size, self.bias = k, bias
+        self.padding = "circular" if circular else "constant"
+        self.conv = nn.Conv1d(1, 1, k, bias=bias)
+        self.gate = activation(gate)
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
-        means = x.mean((2, 3))  # (B, C)
-        scores = self.conv(means[:, None])  # (B, 1, C)
-        return scores.sigmoid().mT[..., None]  # in (0, 1)
+        """One weight per channel, in (0, 1)."""
+        means = x.mean((2, 3))[:, None]  # (B, 1, C)
+        edge = self.kernel_size // 2
+        scores = self.conv(F.pad(means, (edge, edge), self.padding))
+        return self.gate(scores).mT[..., None]
 
     def forward(self, x: Map) -> Map:
         return x * self.attention_map(x)

@@ -1,0 +1,51 @@
+"""Simple, parameter-free attention."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveal.core.errors import FovealError
+from foveal.core.registry import register_attention
+from foveal.core.types import Map
+
+
+@register_attention("simam", paper="Yang et al., SimAM, ICML 2021")
+class SimAM(nn.Module):
+    r"""Gate each value by how far it stands out from the mean of its channel.
+
+    $$y = x \odot \sigma\Big(\frac{(x - \mu)^2}{4(\hat\sigma^2 + \lambda)} + \frac12\Big), \quad
+    \hat\sigma^2 = \frac{1}{HW - 1}\sum_{hw}(x - \mu)^2$$
+
+    The exponent is the inverse of the least energy of a neuron that tells itself from the others,
+    in closed form. A map of one position has no variance; there the weight is σ(½).
+
+    Shape: (B, C, H, W) → (B, C, H, W). Parameters: 0. Multiply-adds: 7·C·H·W.
+
+    Args:
+        channels: channels C of the feature map; nothing depends on them.
+        e_lambda: λ, which keeps the division away from 0.
+
+    Raises:
+        FovealError: if `e_lambda` is not positive.
+    """
+
+    def __init__(self, channels: int, e_lambda: float = 1e-4):
+        super().__init__()
+        if not e_lambda > 0:
+            raise FovealError(f"e_lambda={e_lambda} must be positive: a constant map divides by it")
+        self.e_lambda = e_lambda
+
+    def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
+        """One weight per value, in [0.62, 1)."""
+        others = max(x.shape[2] * x.shape[3] - 1, 1)
+        centred = x - x.mean((2, 3), keepdim=True)
+        # Scaled before it is squared, and the norm taken in float32 at least: half precision
+        # would overflow at deviations of 256.
+        wide = torch.promote_types(x.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(centred, dim=(2, 3), keepdim=True, dtype=wide)
+        scale = (4 * (norm.square() / others + self.e_lambda)).rsqrt()
+        standing_out = centred * scale.to(x.dtype)
+        return torch.addcmul(x.new_full((), 0.5), standing_out, standing_out).sigmoid()
+
+    def forward(self, x: Map) -> Map:
+        return x * self.attention_map(x)
