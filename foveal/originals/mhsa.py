@@ -151,10 +151,10 @@ class TimmMHSA(MHSA):
 
 def _normalisation(layer: Any, width: int) -> nn.Module:
     """timm's normalisations by name, or whatever a class makes."""
-    if callable(layer):
-        return layer(width)
     known = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
-    name = str(layer).lower()
+    if not isinstance(layer, str):
+        return layer(width)
+    name = layer.lower()
     if name not in known:
         raise FovealError(f"norm_layer={layer!r} must be one of {', '.join(known)}, or a class")
     return known[name](width, eps=1e-6)
@@ -179,6 +179,8 @@ def mhsa_vit(
     dtype: Any = None,
 ) -> Translation:
     same_width(dim_out, dim)
+    if (qk_norm or scale_norm) and norm_layer is None:
+        raise FovealError("mhsa_vit: qk_norm and scale_norm need a norm_layer")
     options = {
         "num_heads": num_heads,
         "head_channels": attn_head_dim,

@@ -26,7 +26,7 @@ class CAChannel(nn.Module):
     $$y = x \odot \sigma\big(\mathrm{MLP}(\mathrm{mean}_{hw}\,x) + \mathrm{MLP}(\max_{hw} x)\big)$$
 
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden + bias·(C + hidden).
-    Multiply-adds: (1 + pool_adds)·C·H·W + len(pools)·2·C·hidden + (len(pools) − 1)·C.
+    Multiply-adds: (1 + pool_adds)·C·H·W + len(pools)·(2·C·hidden + C).
 
     Args:
         channels: channels C of the feature map.
@@ -65,7 +65,7 @@ class CAChannel(nn.Module):
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
         """One weight per channel, in (0, 1)."""
         scores = [self.excite(self.act(self.squeeze(_POOLS[pool](x)))) for pool in self.pools]
-        return sum(scores[1:], scores[0]).sigmoid()[..., None, None]
+        return torch.stack(scores).sum(0).sigmoid()[..., None, None]
 
     def forward(self, x: Map) -> Map:
         return x * self.attention_map(x)

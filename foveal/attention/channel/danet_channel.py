@@ -20,7 +20,7 @@ class DANetChannel(nn.Module):
     float32: the products of whole channels overflow float16.
 
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 1.
-    Multiply-adds: (2·C + 2)·C·H·W + 3·C².
+    Multiply-adds: (2·C + 1)·C·H·W + 3·C².
 
     Args:
         channels: channels C of the feature map; no parameter depends on them.

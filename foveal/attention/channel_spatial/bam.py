@@ -1,5 +1,7 @@
 """Bottleneck attention module."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from foveal.ops.width import hidden_width
 def _channel_scores(channels: int, hidden: int, layers: int) -> nn.Sequential:
     widths = [channels, *[hidden] * layers]
     stages: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         stages += [nn.Linear(before, after, bias=False), BatchNorm1d(after), nn.ReLU()]
     return nn.Sequential(*stages, nn.Linear(hidden, channels))
 

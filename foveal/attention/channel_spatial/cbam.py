@@ -21,7 +21,7 @@ class CBAM(nn.Module):
 
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·hidden + bias·(C + hidden) + 2·kernel_size² + norm·2.
-    Multiply-adds: (1 + pool_adds)·C·H·W + len(pools)·2·C·hidden + (len(pools) − 1)·C
+    Multiply-adds: (1 + pool_adds)·C·H·W + len(pools)·(2·C·hidden + C)
     + (2·C + 2·kernel_size² + norm)·H·W + residual·C·H·W.
 
     Args:

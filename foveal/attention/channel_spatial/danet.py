@@ -19,7 +19,7 @@ class DANet(nn.Module):
     that the sum is born as 2x.
 
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden + hidden + C² + C + 2.
-    Multiply-adds: (2·C·hidden + C² + C)·H·W + 2·C·(H·W)² + (2·C + 4)·C·H·W + 3·C².
+    Multiply-adds: (2·C·hidden + 3·C² + 3·C)·H·W + 2·C·(H·W)² + 3·C².
 
     Args:
         channels: channels C of the feature map.

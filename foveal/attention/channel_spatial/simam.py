@@ -19,7 +19,7 @@ class SimAM(nn.Module):
     The exponent is the inverse of the least energy of a neuron that tells itself from the others,
     in closed form. A map of one position has no variance; there the weight is σ(½).
 
-    Shape: (B, C, H, W) → (B, C, H, W). Parameters: 0. Multiply-adds: 7·C·H·W.
+    Shape: (B, C, H, W) → (B, C, H, W). Parameters: 0. Multiply-adds: 7·C·H·W + 4·C.
 
     Args:
         channels: channels C of the feature map; nothing depends on them.
@@ -38,14 +38,14 @@ class SimAM(nn.Module):
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """One weight per value, in [0.62, 1)."""
         others = max(x.shape[2] * x.shape[3] - 1, 1)
-        centred = x - x.mean((2, 3), keepdim=True)
+        deviation = x - x.mean((2, 3), keepdim=True)
         # Scaled before it is squared, and the norm taken in float32 at least: half precision
         # would overflow at deviations of 256.
         wide = torch.promote_types(x.dtype, torch.float32)
-        norm = torch.linalg.vector_norm(centred, dim=(2, 3), keepdim=True, dtype=wide)
+        norm = torch.linalg.vector_norm(deviation, dim=(2, 3), keepdim=True, dtype=wide)
         scale = (4 * (norm.square() / others + self.e_lambda)).rsqrt()
-        standing_out = centred * scale.to(x.dtype)
-        return torch.addcmul(x.new_full((), 0.5), standing_out, standing_out).sigmoid()
+        deviation = deviation * scale.to(x.dtype)
+        return torch.addcmul(x.new_full((), 0.5), deviation, deviation).sigmoid()
 
     def forward(self, x: Map) -> Map:
         return x * self.attention_map(x)

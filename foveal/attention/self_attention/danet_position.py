@@ -6,9 +6,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveal.core.registry import register_attention
-from foveal.core.types import Map
+from foveal.core.types import Map, Tokens
 from foveal.ops.attend import attend, attention_weights
 from foveal.ops.width import hidden_width
+
+
+def _tokens(x: Map) -> Tokens:
+    """Positions as rows, copied into place once for the three layers that read them."""
+    return rearrange(x, "b c h w -> b (h w) c").contiguous()
 
 
 @register_attention("danet_position", paper="Fu et al., DANet, CVPR 2019", arxiv="1809.02983")
@@ -22,7 +27,7 @@ class DANetPosition(nn.Module):
     width.
 
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden + hidden + C² + C + 1.
-    Multiply-adds: (2·C·hidden + C² + C)·H·W + 2·C·(H·W)² + C·H·W.
+    Multiply-adds: (2·C·hidden + C² + C)·H·W + 2·C·(H·W)².
 
     Args:
         channels: channels C of the feature map.
@@ -45,11 +50,11 @@ class DANetPosition(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b n n"]:
         """How much each position takes from each; rows sum to 1. Forms N × N."""
-        tokens = rearrange(x, "b c h w -> b (h w) c")
+        tokens = _tokens(x)
         return attention_weights(self.query(tokens), self.key(tokens), scale=1.0)
 
     def forward(self, x: Map) -> Map:
-        tokens = rearrange(x, "b c h w -> b (h w) c")
+        tokens = _tokens(x)
         q, k, v = self.query(tokens), self.key(tokens), self.value(tokens)
         attended = rearrange(attend(q, k, v, scale=1.0), "b (h w) c -> b c h w", h=x.shape[2])
         return torch.addcmul(x, self.gamma, attended)

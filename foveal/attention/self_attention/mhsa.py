@@ -1,5 +1,7 @@
 """Multi-head self-attention."""
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -70,8 +72,9 @@ class MHSA(nn.Module):
         self.qkv_bias, self.proj_bias, self.qk_norm = qkv_bias, proj_bias, qk_norm
         self.attention_dropout = attention_dropout
         self.qkv = nn.Linear(channels, self.inner, bias=qkv_bias)
-        self.query_norm = nn.LayerNorm(self.head_channels) if qk_norm else nn.Identity()
-        self.key_norm = nn.LayerNorm(self.head_channels) if qk_norm else nn.Identity()
+        norm: Callable[[int], nn.Module] = nn.LayerNorm if qk_norm else nn.Identity
+        self.query_norm: nn.Module = norm(self.head_channels)
+        self.key_norm: nn.Module = norm(self.head_channels)
         self.proj = nn.Linear(self.value_width, channels, bias=proj_bias)
         self.dropout = nn.Dropout(dropout)
 

@@ -14,7 +14,8 @@ from foveal.ops.pool import max_and_mean
 class SASpatial(nn.Module):
     r"""Gate each position by a wide convolution over the channels' maximum and mean there.
 
-    $$y = x \odot \sigma\big(\mathrm{BN}(\mathrm{conv}_{7\times7}[\max_c x;\ \mathrm{mean}_c\,x])\big)$$
+    $$y = x \odot \sigma\big(\mathrm{BN}(
+    \mathrm{conv}_{7\times7}[\max_c x;\ \mathrm{mean}_c\,x])\big)$$
 
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·kernel_size² + bias + norm·2.
     Multiply-adds: (2·C + 2·kernel_size² + norm)·H·W.
