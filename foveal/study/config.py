@@ -1,0 +1,196 @@
+"""A study's configuration: what is compared, on what, and how."""
+
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from foveal.core.errors import FovealError, did_you_mean
+from foveal.core.registry import attention_info
+from foveal.study.yaml_reader import FieldError, from_yaml
+from foveal.surgery.hosts.load import split_spec
+from foveal.train.fit import Recipe
+
+CONTROLS = ("frozen", "matched")
+
+
+def _check(holds: bool, name: str, message: str) -> None:
+    if not holds:
+        raise FieldError(name, message)
+
+
+def _positive(value: float | None, name: str) -> None:
+    whole = value is None or (value > 0 and math.isfinite(value))
+    _check(whole, name, f"{name}={value} must be above 0")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pictures."""
+
+    source: str = "digits"
+    """`digits`, `folder`, or `torchvision:NAME` for a dataset that is on disk."""
+    root: str | None = None
+    """The folder of the last two, as seen from where the command is run."""
+    image_size: int | None = None
+    test_share: float = 0.25
+    train_limit: int | None = None
+    test_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        kind = self.source in ("digits", "folder") or self.source.startswith("torchvision:")
+        _check(kind, "source", f"source={self.source!r} must be digits, folder or torchvision:NAME")
+        if self.source != "digits":
+            _check(self.root is not None, "source", f"source {self.source!r} needs a root: folder")
+        _check(0 < self.test_share < 1, "test_share", "test_share must lie between 0 and 1")
+        for name in ("image_size", "train_limit", "test_limit"):
+            _positive(getattr(self, name), name)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which host."""
+
+    name: str = "builtin:small_cnn"
+    """`timm:NAME`, `torchvision:NAME`, `py:package.module:factory` or `builtin:small_cnn`."""
+    pretrained: bool = False
+    """Start from trained weights: fetched for timm and torchvision; for `py:` it says that the
+    factory loads them itself, so that all seeds may begin alike."""
+
+    def __post_init__(self) -> None:
+        try:
+            split_spec(self.name)
+        except FovealError as error:
+            raise FieldError("name", str(error)) from error
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Recipe):
+    """How every variant is trained: one recipe and one budget for all."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "insertion_lr"):
+            _positive(getattr(self, name), name)
+        _check(self.batch_size > 1, "batch_size", "batch_size must be at least 2, for batch norm")
+        _check(self.weight_decay >= 0, "weight_decay", "weight_decay must not be negative")
+        _check(
+            self.device in ("cpu", "gpu"), "device", f"device={self.device!r} must be cpu or gpu"
+        )
+
+
+@dataclass(frozen=True)
+class VariantConfig:
+    """A mechanism at places."""
+
+    attention: str
+    name: str | None = None
+    """Default: the mechanism's name."""
+    where: str | list[str] = "stage_ends"
+    position: str = "after"
+    init: str = "identity"
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            card = attention_info(self.attention)
+        except FovealError as error:
+            raise FieldError("attention", str(error)) from error
+        for option in self.options:
+            near = did_you_mean(option, card.options)
+            known = ", ".join(card.options) or "none"
+            _check(
+                option in card.options,
+                "options",
+                f"{self.attention} has no option {option!r}{near} Its options: {known}",
+            )
+        if self.name is not None:
+            _check_name(self.name)
+        _check(bool(self.where), "where", "where must name at least one place")
+
+    @property
+    def label(self) -> str:
+        return self.name or self.attention
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """A whole study.
+
+    >>> StudyConfig(name="try", variants=[VariantConfig("eca")]).seed_list
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+
+    name: str
+    variants: list[VariantConfig]
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    seeds: int | list[int] = 10
+    """How many, or which."""
+    without_controls: list[str] = field(default_factory=list)
+    """Controls that are refused, of `frozen` and `matched`; `none` is the baseline and stays."""
+    alpha: float = 0.05
+    power: float = 0.8
+    assumed_deviation: float | None = None
+    """Standard deviation of the paired differences, for the word on power before the start."""
+    effect_of_interest: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        _check(len(self.variants) > 0, "variants", "variants must hold at least one mechanism")
+        labels = [v.label for v in self.variants]
+        taken = {*labels} & {"none", *(f"{x}-{c}" for x in labels for c in CONTROLS)}
+        twice = {x for x in labels if labels.count(x) > 1} | taken
+        _check(
+            not twice,
+            "variants",
+            f"two variants would be called {', '.join(sorted(twice))}; give each its own name:",
+        )
+        seeds = self.seed_list
+        _check(len(seeds) >= 2, "seeds", "seeds must be at least 2; a verdict needs more")
+        _check(len(set(seeds)) == len(seeds), "seeds", f"seeds={seeds} holds one twice")
+        _check(all(0 <= s < 10**6 for s in seeds), "seeds", "seeds must lie in 0 … 999999")
+        for control in self.without_controls:
+            _check(control != "none", "without_controls", "none is the baseline and must stay")
+            _check(
+                control in CONTROLS,
+                "without_controls",
+                f"there is no control {control!r}; there is: {', '.join(CONTROLS)}",
+            )
+        _check(0 < self.alpha < 0.5, "alpha", "alpha must lie between 0 and 0.5")
+        _check(0 < self.power < 1, "power", "power must lie between 0 and 1")
+        _positive(self.assumed_deviation, "assumed_deviation")
+        _positive(self.effect_of_interest, "effect_of_interest")
+
+    @property
+    def seed_list(self) -> list[int]:
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration with all defaults, as plain data."""
+        return asdict(self)
+
+
+def load_config(path: str | Path | None = None) -> StudyConfig:
+    """Read a study's YAML file, or the built-in study's.
+
+    Raises:
+        FovealError: naming the file, the line, and for a misspelt key the near one.
+
+    >>> len(load_config().seed_list) >= 10
+    True
+    """
+    path = Path(path) if path is not None else Path(__file__).with_name("builtin.yaml")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise FovealError(f"could not read the study's configuration {path}: {reason}") from error
+    return from_yaml(text, StudyConfig, str(path))
+
+
+def _check_name(name: str) -> None:
+    # it becomes a folder's name
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name) is not None
+    _check(plain, "name", f"name={name!r} must be letters, digits, '.', '_', '+' or '-'")
