@@ -12,21 +12,38 @@ from foveal.core.registry import (
 )
 from foveal.core.types import Map, Tokens
 from foveal.originals import from_original
+from foveal.surgery.groups import param_groups
+from foveal.surgery.insert import Insertion, insert
+from foveal.surgery.materialize import materialize
+from foveal.surgery.remove import enable, inserted_modules, remove
+from foveal.surgery.saved import load_insertion, save_insertion
+from foveal.surgery.targets import Target, find_targets
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Card",
     "FovealError",
+    "Insertion",
     "Map",
     "MissingExtraError",
     "OnChannelsLast",
     "OnMap",
     "OnTokens",
+    "Target",
     "Tokens",
     "attention_info",
     "create_attention",
+    "enable",
+    "find_targets",
     "from_original",
+    "insert",
+    "inserted_modules",
     "list_attentions",
+    "load_insertion",
+    "materialize",
+    "param_groups",
     "register_attention",
+    "remove",
+    "save_insertion",
 ]

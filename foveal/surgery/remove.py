@@ -1,0 +1,52 @@
+"""Taking insertions out, and switching them off and on."""
+
+from torch import nn
+
+from foveal.surgery.fasten import fastened, loosen
+from foveal.surgery.hook import Inserted, Instead
+from foveal.surgery.materialize import Wrapped, unwrap
+
+
+def inserted_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """The inserted modules by their paths; `.mechanism` of one is the mechanism itself.
+
+    >>> host = nn.Sequential(nn.Conv2d(3, 8, 3))
+    >>> _ = insert(host, "eca", where="0", example_input=torch.rand(1, 3, 8, 8))
+    >>> {path: type(m.mechanism).__name__ for path, m in inserted_modules(host).items()}
+    {'0.foveal_attention': 'ECA'}
+    """
+    return {path: m for path, m in model.named_modules() if isinstance(m, Inserted)}
+
+
+def remove(model: nn.Module) -> int:
+    """Take every insertion out; the model is what it was before. How many there were is returned.
+
+    >>> host = nn.Sequential(nn.Conv2d(3, 8, 3))
+    >>> _ = insert(host, "eca", where="0", example_input=torch.rand(1, 3, 8, 8))
+    >>> remove(host), list(host.state_dict())
+    (1, ['0.weight', '0.bias'])
+    """
+    wrapped = unwrap(model)
+    hooks = list(fastened(model))
+    for _, module, hook in hooks:
+        loosen(module, hook)
+    return wrapped + len(hooks)
+
+
+def enable(model: nn.Module, on: bool) -> int:
+    """Switch every insertion on, or off, which makes the host compute as if it had none.
+
+    The parameters stay; how many insertions there are is returned.
+
+    >>> host = nn.Sequential(nn.Conv2d(3, 8, 3))
+    >>> _ = insert(host, "eca", where="0", init="paper", example_input=torch.rand(1, 3, 8, 8))
+    >>> enable(host, False)
+    1
+    """
+    inserted = [m for m in model.modules() if isinstance(m, Inserted)]
+    for module in inserted:
+        module.enabled = bool(on)
+    replacing = [hook for _, _, hook in fastened(model) if isinstance(hook, Instead)]
+    for one in [*replacing, *(m for m in model.modules() if isinstance(m, Wrapped))]:
+        one.let_learn(not on)
+    return len(inserted)
