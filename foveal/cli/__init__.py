@@ -12,7 +12,7 @@ def main() -> None:
         require("rich", "cli")
         from foveal.cli.app import app
 
-        app()
+        app(prog_name="foveal")
     except FovealError as error:
         print(f"foveal: {error}", file=sys.stderr)
         sys.exit(2)

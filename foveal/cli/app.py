@@ -2,7 +2,7 @@
 
 import typer
 
-from foveal.cli import info, list_
+from foveal.cli import info, list_, measure, report
 
 app = typer.Typer(
     name="foveal",
@@ -10,10 +10,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the markups take the stars and brackets out of examples
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for name, verb in {
     "list": list_.list_,
     "info": info.info,
+    "measure": measure.measure,
+    "report": report.report,
 }.items():
     app.command(name)(verb)

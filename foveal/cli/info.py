@@ -1,12 +1,21 @@
 """`foveal info`: a mechanism's card."""
 
+import re
+import textwrap
+from collections.abc import Iterator
+from inspect import Parameter
 from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from foveal.cli.output import AsJson, console, print_json
+from foveal.core.card import Card
 from foveal.core.registry import attention_info
+
+READABLE = 100
+"""Longest line of running text."""
 
 
 def info(
@@ -15,22 +24,80 @@ def info(
 ) -> None:
     """Show a mechanism's card: paper, mathematics, options, cost.
 
-    Example: foveal info cbam
+    Examples: foveal info cbam · foveal info cbam --json
     """
     card = attention_info(name)
     if json:
         print_json(card.as_dict())
         return
-    options = ", ".join(f"{option}={default!r}" for option, default in card.options.items())
+    console.print(f"[bold]{escape(card.name)}[/bold]")
     facts = {
-        "paper": f"{card.paper} {card.url or ''}".strip(),
+        "paper": card.paper,
+        "link": card.url,
         "family": card.family,
-        "layout": card.layout,
-        "options": options or "none",
-        "limits": "; ".join(f"{law}: {why}" for law, why in card.limits.items()) or "none",
+        "takes": "a map (B, C, H, W)" if card.layout == "map" else "tokens (B, N, C)",
+        **{f"not {law}": why for law, why in card.limits.items()},
     }
-    console.print(
-        f"[bold]{card.name}[/bold]", *(f"{k:>8}: {escape(v)}" for k, v in facts.items()), sep="\n"
+    console.print(_grid([(key, value) for key, value in facts.items() if value], "dim"))
+    for paragraph in card.doc.split("\n\n"):
+        if paragraph.startswith("Args:"):
+            console.print("\n[bold]Options[/bold]")
+            console.print(_grid(_options(card, paragraph), "bold"))
+        else:
+            console.print()
+            console.print(escape(_flowing(paragraph)), soft_wrap=True, highlight=False)
+    console.print(f"\n{escape(_example(card))}", highlight=False)
+
+
+def _grid(rows: list[tuple[str, str]], style: str) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=style, no_wrap=True)
+    grid.add_column(max_width=READABLE)
+    for key, value in rows:
+        grid.add_row(f"  {escape(key)}", escape(value))
+    return grid
+
+
+def _options(card: Card, paragraph: str) -> list[tuple[str, str]]:
+    """Every option with its default and what the docstring says of it."""
+    said = dict(_arguments(paragraph))
+    rows = []
+    for option, default in card.options.items():
+        value = "" if default is Parameter.empty else f" = {default!r}"
+        rows.append((f"{option}{value}", said.get(option, "")))
+    return rows
+
+
+def _arguments(paragraph: str) -> Iterator[tuple[str, str]]:
+    """(name, text) of each entry below `Args:`; one entry may name several arguments."""
+    entries = re.split(r"\n {4}(?=\S)", paragraph)[1:]
+    for entry in entries:
+        names, _, text = entry.partition(":")
+        for name in names.split(","):
+            yield name.strip(" *"), " ".join(text.split())
+
+
+def _flowing(paragraph: str) -> str:
+    """A paragraph of the docstring in lines that fit the terminal; each cost on its own line."""
+    width = max(40, min(console.width, READABLE))
+    lines = re.sub(r"\n {4}(?=\S)", "\f    ", paragraph)  # an entry of a section keeps its line
+    lines = re.sub(r"\s+(?=(?:Parameters|Multiply-adds):)", "\f", lines)
+    return "\n".join(
+        line if line.startswith("$$") else _filled(line, width) for line in lines.split("\f")
     )
-    console.print()
-    console.print(escape(card.doc))
+
+
+def _filled(line: str, width: int) -> str:
+    hanging = "        " if line.startswith(" ") else "    " if re.match(r"[\w-]+:", line) else ""
+    return textwrap.fill(
+        " ".join(line.split()),
+        width,
+        initial_indent="    " if line.startswith(" ") else "",
+        subsequent_indent=hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _example(card: Card) -> str:
+    return f'In Python: foveal.create_attention("{card.name}", channels=256)'

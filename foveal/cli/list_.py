@@ -3,9 +3,16 @@
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
 
-from foveal.cli.output import AsJson, print_json, print_table
+from foveal.cli.output import AsJson, console, print_json
+from foveal.core.card import Card
 from foveal.core.registry import attention_info, list_attentions
+
+WIDE = 110
+"""Columns of terminal from which there is room for the papers."""
 
 
 def list_(
@@ -14,7 +21,7 @@ def list_(
     layout: Annotated[str | None, typer.Option(help="Only 'map' or 'tokens'.")] = None,
     json: AsJson = False,
 ) -> None:
-    """List the attention mechanisms.
+    """List the attention mechanisms, family by family.
 
     Examples: foveal list · foveal list '*cbam*' · foveal list --family channel --json
     """
@@ -22,6 +29,26 @@ def list_(
     cards = [attention_info(name) for name in names]
     if json:
         print_json([card.as_dict() for card in cards])
+    elif cards:
+        console.print(_table(cards))
+        console.print(f"{len(cards)} of {len(list_attentions())}; more: foveal info NAME")
     else:
-        rows = [(card.name, card.family, card.layout, card.summary, card.paper) for card in cards]
-        print_table(None, ("name", "family", "layout", "what it does", "paper"), rows)
+        console.print("Nothing matches; `foveal list` shows all that there are.")
+
+
+def _table(cards: list[Card]) -> Table:
+    wide = console.width >= WIDE
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1), pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("takes", no_wrap=True)
+    table.add_column("what it does", ratio=3)
+    if wide:
+        table.add_column("paper", ratio=2)
+    for family in sorted({card.family for card in cards}):
+        table.add_row(f"[bold]{escape(family)}[/bold]")
+        members = [card for card in cards if card.family == family]
+        for card in members:
+            cells = [f"  {card.name}", card.layout, card.summary.rstrip("."), card.paper]
+            last = card is members[-1]
+            table.add_row(*map(escape, cells[: 4 if wide else 3]), end_section=last)
+    return table

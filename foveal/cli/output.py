@@ -1,7 +1,8 @@
 """What a command prints: a table for people, or JSON for programs."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +15,19 @@ console = Console()
 
 
 def print_json(data: Any) -> None:
-    """Plain JSON on stdout, without colours or wrapping, so that a program can read it."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    """Plain JSON on stdout, without colours or wrapping, so that a program can read it.
+
+    NaN and infinity, which JSON does not have, become null.
+    """
+    print(json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not isfinite(data) else data
 
 
 def print_table(

@@ -14,7 +14,7 @@ def forest(study: Study, rows: Sequence[Row], scale: Scale, narrow: bool) -> str
     """Paired differences: every seed a dot, the interval a bar, zero a line, and shaded what the
     design could not have seen. Wide, the labels stand beside the rows; narrow, above them."""
     lines = _forest_lines(study, rows)
-    step = 0.46 if narrow else 0.34
+    step = 0.5 if narrow else 0.34
     with new_figure(3.7 if narrow else 12, 0.85 + step * len(lines)) as figure:
         axes = figure.add_subplot()
         axes.grid(axis="y", visible=False)
@@ -27,14 +27,15 @@ def forest(study: Study, rows: Sequence[Row], scale: Scale, narrow: bool) -> str
         axes.tick_params(axis="y", length=0)
         for y, line in enumerate(lines):
             if y and line["main"]:
-                axes.axhline(y - 0.5, color=MUTED, linewidth=0.5)
+                axes.axhline(y - (0.58 if narrow else 0.5), color=MUTED, linewidth=0.5)
         if narrow:
             axes.set_yticks([])
             beside = axes.get_yaxis_transform()
             for y, line in enumerate(lines):
                 weight = "bold" if line["main"] else "normal"
                 text = shorten(line["label"], 44)
-                axes.text(0, y - 0.36, text, transform=beside, va="center", weight=weight, size=8)
+                label = axes.text(0, y - 0.38, text, transform=beside, va="center", weight=weight)
+                label.set(size=8, bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5})
         else:
             axes.set_yticks(range(len(lines)), [shorten(x["label"], 44) for x in lines])
             for text, line in zip(axes.get_yticklabels(), lines, strict=True):
@@ -81,7 +82,7 @@ def _forest_line(axes: Any, y: int, line: dict[str, Any], scale: Scale) -> None:
         axes.fill_betweenx([y - 0.22, y + 0.3], -reach, reach, color=BAND, linewidth=0, zorder=1)
     dots = [dot * factor for dot in line["dots"]]
     spread = [y + 0.04 + 0.07 * (i % 5 - 2) for i in range(len(dots))]
-    axes.scatter(dots, spread, s=7, color=colour, alpha=0.45, linewidths=0, zorder=3)
+    axes.scatter(dots, spread, s=11, color=colour, alpha=0.45, linewidths=0, zorder=3)
     if line["difference"] is None:
         return
     if line["low"] is not None and line["high"] is not None:
@@ -92,7 +93,7 @@ def _forest_line(axes: Any, y: int, line: dict[str, Any], scale: Scale) -> None:
         [line["difference"] * factor],
         [y + 0.04],
         marker=MARKERS[line["role"]],
-        markersize=7 if line["main"] else 5,
+        markersize=8 if line["main"] else 6.5,
         color=colour,
         markeredgecolor="white",
         markeredgewidth=0.8,

@@ -1,5 +1,6 @@
 """The report: one page, and its table in three more formats."""
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +12,7 @@ from foveal.report.figure import role_key
 from foveal.report.forest import forest
 from foveal.report.numbers import LEVEL, Scale, scale_of
 from foveal.report.plots import learning_curves, tradeoff
+from foveal.report.series import late_start
 from foveal.report.table import (
     Column,
     Row,
@@ -98,8 +100,10 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
         cost_body=cells(rows, costs, scale),
         forest_wide=safe(forest(study, rows, scale, narrow=False)) if asked else None,
         forest_narrow=safe(forest(study, rows, scale, narrow=True)) if asked else None,
-        tradeoffs=[safe(plot) for plot in tradeoffs if plot],
+        tradeoffs=[(safe(pair[0]), pair[1]) for pair in tradeoffs if pair],
         curves=[(name, safe(plot)) for name, plot in learning_curves(study, scale)],
+        curves_cut=late_start(study) is not None,
+        breakable=lambda name: safe(re.sub(r"([_/@.-])", r"\1<wbr>", str(safe.escape(name)))),
         key=lambda role, line=False: safe(role_key(role, line)),
         unseen=unseen(study, rows, scale),
         design=list(settings({k: v for k, v in study.plan.items() if k not in _SHOWN_ELSEWHERE})),

@@ -1,20 +1,22 @@
 """The metric against what it costs, and how it was learned."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from foveal.core.errors import require
 from foveal.report.figure import COLOURS, DASHES, MARKERS, MUTED, new_figure, shorten, svg
 from foveal.report.numbers import Scale
-from foveal.report.series import learning_curve, pareto_front
+from foveal.report.series import late_start, learning_curve, pareto_front
 from foveal.report.table import Row
 from foveal.study.records import Study
 
 
 def tradeoff(
     rows: Sequence[Row], scale: Scale, key: str, label: str, relative: bool = False
-) -> str | None:
-    """The metric against a cost, with the Pareto front of the means; None without such costs.
+) -> tuple[str, list[str]] | None:
+    """The metric against a cost, and the names on the Pareto front of the means, cheapest first;
+    None without such costs.
 
     Variants with frozen gates are left out, for nobody would ship them.
     """
@@ -30,54 +32,54 @@ def tradeoff(
         more = [cost for cost in costs if cost > 0]
         if relative and more and max(more) > 30 * min(more) and min(costs) >= 0:
             axes.set_xscale("symlog", linthresh=min(more))
-        axes.step(
-            [costs[i] for i in front],
-            [values[i] for i in front],
-            where="post",
-            color=MUTED,
-            linewidth=1.2,
-            zorder=2,
-        )
-        obstacles = []
+            axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
+        corners = [(costs[b], values[a]) for a, b in pairwise(front)]
+        steps = [(costs[front[0]], values[front[0]])]
+        for corner, i in zip(corners, front[1:], strict=True):
+            steps += [corner, (costs[i], values[i])]
+        axes.plot(*zip(*steps, strict=True), color=MUTED, linewidth=1.2, zorder=2)
         for i, row in enumerate(shown):
-            colour, spread = COLOURS[row["role"]], (row["sd"] or 0) * scale.factor
-            fill = colour if i in front else "white"
+            colour = COLOURS[row["role"]]
             axes.errorbar(
                 costs[i],
                 values[i],
-                yerr=spread or None,
+                yerr=(row["sd"] or 0) * scale.factor or None,
+                xerr=_reach(row, key),
                 marker=MARKERS[row["role"]],
                 markersize=6 if row["role"] != "matched" else 4.5,
                 color=colour,
-                markerfacecolor=fill,
-                elinewidth=0.8,
+                ecolor=(colour, 0.9 if len(shown) < 12 else 0.35),
+                markerfacecolor=colour if i in front else "white",
+                elinewidth=0.9,
                 zorder=4 if i in front else 3,
             )
-            obstacles.append((costs[i], values[i], spread))
         axes.margins(x=0.12, y=0.12)
         axes.set_xlabel(label)
         axes.set_ylabel(f"{scale.metric}, {scale.unit}".rstrip(", "))
         named = [i for i in front if shown[i]["role"] != "matched"]
         named += [i for i, row in enumerate(shown) if i not in front and row["role"] != "matched"]
         texts = [(shorten(shown[i]["variant"], 18), costs[i], values[i], i in front) for i in named]
-        _place_labels(figure, axes, texts, obstacles)
-        return svg(figure, f"tradeoff-{key.replace('_', '-')}", f"{scale.metric} against {label}")
+        _place_labels(figure, axes, texts)
+        plot = svg(figure, f"tradeoff-{key.replace('_', '-')}", f"{scale.metric} against {label}")
+        return plot, [shown[i]["variant"] for i in front]
 
 
-def _place_labels(figure: Any, axes: Any, texts: list, obstacles: list) -> None:
+def _reach(row: Row, key: str) -> list[list[float]] | None:
+    """How far the interval of a measured cost reaches to either side, if it was measured."""
+    low, high = row["latency_low"], row["latency_high"]
+    if key != "latency_ratio" or low is None or high is None:
+        return None
+    return [[max(row[key] - low, 0)], [max(high - row[key], 0)]]
+
+
+def _place_labels(figure: Any, axes: Any, texts: list[tuple[str, float, float, bool]]) -> None:
     """Put each name beside its point where it covers nothing; one that fits nowhere is left out,
     and read from the table."""
-    transforms = require("matplotlib.transforms", "report")
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
-    inside, pixel = axes.get_window_extent(renderer), figure.dpi / 72
-    taken = []
-    for x, y, spread in obstacles:
-        (px, low), (_, high) = axes.transData.transform([(x, y - spread), (x, y + spread)])
-        middle = axes.transData.transform((x, y))[1]
-        taken.append(transforms.Bbox([[px - pixel, low], [px + pixel, high]]))
-        box = [[px - 3.5 * pixel, middle - 3.5 * pixel], [px + 3.5 * pixel, middle + 3.5 * pixel]]
-        taken.append(transforms.Bbox(box))
+    inside = axes.get_window_extent(renderer)
+    taken = [box for line in axes.get_lines() for box in _pieces(line, figure.dpi / 72)]
+    taken += [box for bars in axes.collections for box in _pieces(bars, figure.dpi / 72)]
     sides = [
         (dx, dy, "left" if dx > 0 else "right")
         for away in (6, 12)
@@ -104,15 +106,40 @@ def _place_labels(figure: Any, axes: Any, texts: list, obstacles: list) -> None:
             text.remove()
 
 
+def _pieces(artist: Any, pixel: float) -> list[Any]:
+    """Boxes, in pixels, around each straight piece of a line, a mark or a set of bars."""
+    box = require("matplotlib.transforms", "report").Bbox
+    paths = artist.get_paths() if hasattr(artist, "get_paths") else [artist.get_path()]
+    boxes = []
+    for path in paths:
+        points = artist.get_transform().transform(path.vertices)
+        reach = (3.5 if len(points) == 1 else 0.8) * pixel
+        for (x0, y0), (x1, y1) in pairwise([points[0], *points]):
+            low, high = (min(x0, x1), min(y0, y1)), (max(x0, x1), max(y0, y1))
+            boxes.append(box([low, high]).padded(reach))
+    return boxes
+
+
 def learning_curves(study: Study, scale: Scale) -> list[tuple[str, str]]:
     """(variant, plot) for each attention variant, beside no attention and its own controls; the
-    same axes in all."""
+    same axes in all.
+
+    Where every curve is steep the late ones would be pressed together; so the axis is that of the
+    epochs from `late_start`.
+    """
     curves = {v.name: learning_curve(study, v.name) for v in study.variants}
-    values = [mean for curve in curves.values() for _, mean, _ in curve]
+    start = late_start(study)
+    values = [
+        end
+        for curve in curves.values()
+        for epoch, mean, spread in curve
+        if start is None or epoch >= start
+        for end in (mean - spread, mean + spread)
+    ]
     if not values:
         return []
     low, high = min(values) * scale.factor, max(values) * scale.factor
-    margin = 0.06 * (high - low) or 1
+    margin = 0.05 * (high - low) or 1
     plots = []
     for variant in (v for v in study.variants if v.role == "attention"):
         others = [v for v in study.variants if v.role == "none" or v.control_of == variant.name]

@@ -31,6 +31,12 @@ def learning_curve(study: Study, variant: str) -> list[tuple[float, float, float
     ]
 
 
+def late_start(study: Study) -> float | None:
+    """The first epoch of the second half of training; None where epochs are too few to halve."""
+    epochs = sorted({entry["epoch"] for run in study.runs for entry in run.history})
+    return epochs[len(epochs) // 2] if len(epochs) >= 6 else None
+
+
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """The points (cost, value) that no other point beats in both, cheapest first.
 

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import fmean, stdev
 from typing import Any
 
@@ -42,10 +43,9 @@ def verdict_rows(study: Study) -> list[Row]:
 
     - `seeds`, `seeds_planned`, `diverged` (finished runs whose metric is not a number);
     - `mean`, `sd`: the metric over the finished seeds;
-    - `difference`, `low`, `high`, `p`, `p_corrected`, `verdict`, `smallest_effect` and
-      `compared_seeds`: against no attention;
-    - `matched_…` and `frozen_…` with `difference`, `low`, `high`, `p`, `verdict`: against the
-      variant's own controls;
+    - `difference`, `low`, `high`, `p`, `p_corrected`, `verdict`, `smallest_effect`, `blind` (no
+      result could have been significant) and `compared_seeds`: against no attention;
+    - `matched_…` and `frozen_…` with the first six of these: against the variant's own controls;
     - `parameters`, `parameters_added`, `flops`, `flops_ratio`, `bytes_moved`, `peak_memory`,
       `latency_ratio`, `latency_low`, `latency_high`.
     """
@@ -73,8 +73,8 @@ def verdict_rows(study: Study) -> list[Row]:
             "mean": fmean(metrics) if metrics else None,
             "sd": stdev(metrics) if len(metrics) > 1 else None,
             **_comparison(main),
-            "p_corrected": finite(main.p_corrected) if main else None,
             "smallest_effect": finite(main.smallest_effect) if main else None,
+            "blind": main is not None and main.smallest_effect == inf,
             "compared_seeds": main.seeds if main else None,
         }
         for role in ("matched", "frozen"):
@@ -101,12 +101,13 @@ def verdict_rows(study: Study) -> list[Row]:
 
 def _comparison(comparison: Comparison | None) -> Row:
     if comparison is None:
-        return dict.fromkeys(("difference", "low", "high", "p", "verdict"))
+        return dict.fromkeys(("difference", "low", "high", "p", "p_corrected", "verdict"))
     return {
         "difference": finite(comparison.difference),
         "low": finite(comparison.interval[0]),
         "high": finite(comparison.interval[1]),
         "p": finite(comparison.p),
+        "p_corrected": finite(comparison.p_corrected),
         "verdict": comparison.verdict,
     }
 

@@ -26,30 +26,38 @@ def sentence(row: Mapping[str, Any], scale: Scale) -> str:
         scale: how the metric is written.
     """
     if row["verdict"] is None:
-        return f"no verdict yet; {row['seeds']} of {row['seeds_planned']} seeds are finished."
+        return f"has no verdict yet: {row['seeds']} of {row['seeds_planned']} seeds are finished."
     unit = f" {scale.difference_unit}".rstrip()
     interval = scale.interval(row["low"], row["high"])
-    word = row["verdict"] if decided(row["verdict"]) else "not distinguishable from no attention"
+    word = row["verdict"] if decided(row["verdict"]) else "is not distinguishable from no attention"
     text = f"{word}, {scale.signed(row['difference'])}{unit} ({LEVEL} interval {interval})."
+    if decided(row["verdict"]):
+        return text + _beside(row, scale)
+    low, high = row["low"], row["high"]
+    if row["blind"]:
+        text += " With so few seeds nothing could have been distinguished, however large."
+    elif row["smallest_effect"] is not None:
+        if low is not None and high is not None and low * high > 0:
+            text += " The interval leaves zero out, but the corrected test does not reject it."
+        smallest = f"{scale.value(row['smallest_effect'])}{unit}"
+        text += f" A true difference below {smallest} could have escaped this study."
+    return text
+
+
+def _beside(row: Mapping[str, Any], scale: Scale) -> str:
+    """Whether it was the attention: the variant beside its own controls."""
+    text = ""
     beside = [
         f"{_THAN[row[f'{role}_verdict']]} {what} ({_difference(row, role, scale)})"
         for role, what in _CONTROLS.items()
         if row[f"{role}_verdict"] is not None
     ]
     if beside:
-        said = " and ".join(beside)
-        text += f" It is {said}."
+        text = f" It is {' and '.join(beside)}."
     if row["verdict"] == "helps" and row["matched_verdict"] == "not distinguishable":
         text += " The gain may come from the added size rather than from attention."
     if row["verdict"] == "helps" and row["frozen_verdict"] == "not distinguishable":
         text += " That the gates have to be learned is not shown."
-    if not decided(row["verdict"]):
-        low, high = row["low"], row["high"]
-        if low is not None and high is not None and low * high > 0:
-            text += " The interval leaves zero out, but the corrected test does not reject it."
-        if row["smallest_effect"] is not None:
-            smallest = f"{scale.value(row['smallest_effect'])}{unit}"
-            text += f" A true difference below {smallest} could have escaped this study."
     return text
 
 
@@ -141,12 +149,18 @@ def note(study: Study, rows: Sequence[Row], scale: Scale) -> str:
     return (
         f"{scale.metric.capitalize()} on the test images after the last epoch, mean ± standard "
         f"deviation over seeds. Differences are paired by seed{seeds}. p: exact paired permutation "
-        "test, two-sided; corrected by Holm over the attention variants, not over the controls."
+        "test, two-sided; corrected by Holm over the comparisons of the same kind."
     )
 
 
 def unseen(study: Study, rows: Sequence[Row], scale: Scale) -> list[str]:
     unit = f" {scale.difference_unit}".rstrip()
+    if any(row["blind"] for row in rows if row["role"] == "attention"):
+        return [
+            f"With {_many(len(study.seeds), 'seed')} the exact test cannot reach significance "
+            "after correction: whatever the difference, it would have been called not "
+            "distinguishable. This study needs more seeds, or fewer variants."
+        ]
     asked = [r for r in rows if r["role"] == "attention" and r["smallest_effect"] is not None]
     if not asked:
         return ["That is known with the verdicts; there are none yet."]
@@ -156,8 +170,8 @@ def unseen(study: Study, rows: Sequence[Row], scale: Scale) -> list[str]:
     reach = f"{least}{unit}" if least == most else f"{least} to {most}{unit}, variant by variant"
     lines = [
         f"With {_many(many, 'seed')}, the smallest true difference that this design finds with the "
-        f"power it was planned for is {reach}. A smaller one would more often than not have been "
-        "called not distinguishable, which is not the same as none."
+        f"power it was planned for is {reach}. A smaller one is found less often; "
+        "not distinguishable is not the same as no difference."
     ]
     if len(asked) > 1:
         parts = [f"{r['variant']} {scale.value(r['smallest_effect'])}{unit}" for r in asked]
