@@ -35,6 +35,10 @@ def attend(
         q, k = F.pad(q, (0, wide - narrow)), F.pad(k, (0, wide - narrow))
     elif wide < narrow:
         v = F.pad(v, (0, narrow - wide))
+    if q.ndim == 3:  # one head; exporters know attention with an axis of heads only
+        bias = bias[:, None] if bias is not None and bias.ndim == 3 else bias
+        q, k, v = q[:, None], k[:, None], v[:, None]
+        return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scale)[:, 0, :, :wide]
     return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scale)[..., :wide]
 
 

@@ -88,6 +88,9 @@ def from_original(key: str, args: Mapping[str, Any], state_dict: Mapping[str, Te
             f"Known: {', '.join(list_originals())}"
         )
     original = ORIGINALS[key]
+    for name, value in ("args", args), ("state_dict", state_dict):
+        if not isinstance(value, Mapping):
+            raise FovealError(f"{key}: {name} must be a dict by name, not a {type(value).__name__}")
     _check_arguments(original, args)
     state = State(state_dict, original.source)
     module, names = original.build(state, **args)

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,7 +39,7 @@ class BAM(nn.Module):
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 3·C·hidden + C + 3·hidden + 1 + num_layers·2·hidden + (num_layers − 1)·hidden²
     + num_convs·(9·hidden² + 2·hidden).
-    Multiply-adds: 3·C·H·W + 2·C·hidden + num_layers·hidden + (num_layers − 1)·hidden²
+    Multiply-adds: 4·C·H·W + 2·C·hidden + num_layers·hidden + (num_layers − 1)·hidden²
     + H·W·(C·hidden + 2·hidden + num_convs·(9·hidden² + hidden)).
 
     Args:
@@ -82,14 +81,12 @@ class BAM(nn.Module):
         self.channel = _channel_scores(channels, self.hidden, num_layers)
         self.spatial = _spatial_scores(channels, self.hidden, num_convs, dilation)
 
-    def _weights(self, x: Map) -> Float[Tensor, "b c h w"]:
-        channel = self.channel(x.mean((2, 3)))[..., None, None]
-        spatial = self.spatial(x)
-        return (channel * spatial if self.combine == "product" else channel + spatial).sigmoid()
-
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """The factor on every value, in (1, 2)."""
-        return 1 + self._weights(x)
+        channel = self.channel(x.mean((2, 3)))[..., None, None]
+        spatial = self.spatial(x)
+        scores = channel * spatial if self.combine == "product" else channel + spatial
+        return 1 + scores.sigmoid()
 
     def forward(self, x: Map) -> Map:
-        return torch.addcmul(x, x, self._weights(x))
+        return x * self.attention_map(x)
