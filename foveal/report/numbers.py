@@ -50,14 +50,13 @@ def scale_of(study: Study) -> Scale:
     values = [run.metric for run in study.runs if isfinite(run.metric)]
     share = all(0 <= value <= 1 for value in values)
     factor = 100 if share else 1
-    ends = [
-        abs(end) * factor
-        for comparison in study.comparisons
-        for end in (*comparison.interval, comparison.smallest_effect)
-        if isfinite(end) and (end == comparison.smallest_effect or decided(comparison.verdict))
-    ]
+    ends = [comparison.smallest_effect for comparison in study.comparisons]
+    for comparison in study.comparisons:
+        if decided(comparison.verdict):
+            ends += comparison.interval
+    sizes = [abs(end) * factor for end in ends if isfinite(end)]
     decimals = 1
-    while decimals < 3 and any(0 < end < 0.5 * 10**-decimals for end in ends):
+    while decimals < 3 and any(0 < size < 0.5 * 10**-decimals for size in sizes):
         decimals += 1  # an interval that leaves zero out must not be printed as touching it
     if share:
         return Scale(metric, decimals=decimals)

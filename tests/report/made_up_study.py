@@ -1,13 +1,10 @@
 """Studies made up for the report's tests, through the records that a real study leaves."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from statistics import fmean, stdev
 from typing import Any
-
-import pytest
 
 from foveal.study.records import Comparison, Cost, Run, Variant, save_run, write_json
 
@@ -164,13 +161,3 @@ def costs_of(variants: list[Variant], parameters: dict[str, int]) -> list[Cost]:
         )
         for i, variant in enumerate(variants)
     ]
-
-
-@pytest.fixture(scope="session")
-def make_study() -> Callable[..., Path]:
-    return build_study
-
-
-@pytest.fixture(scope="session")
-def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_study(tmp_path_factory.mktemp("study"))
