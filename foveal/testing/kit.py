@@ -171,9 +171,11 @@ def _require_law(name: str, where: str) -> None:
         )
 
 
-def _reason(error: Exception) -> str:
-    """One line; a broken law speaks for itself, any other error by its type too."""
+def _reason(error: BaseException) -> str:
+    """One line; a broken law speaks for itself, any other error by its type and first cause."""
     if isinstance(error, BrokenLawError):
         return str(error)
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -60,7 +60,7 @@ def difference(found: Tensor, wanted: Tensor) -> float:
 
 
 def require_close(found: Tensor, wanted: Tensor, tolerance: float, otherwise: str) -> None:
-    """Raise `BrokenLawError` unless two tensors agree in shape and, to a relative tolerance, in value."""
+    """Raise unless two tensors agree in shape and, to a relative tolerance, in value."""
     if found.shape != wanted.shape:
         raise BrokenLawError(
             f"{otherwise}: shape {tuple(found.shape)} instead of {tuple(wanted.shape)}"

@@ -12,9 +12,11 @@ from foveal.core.registry import attention_info, create_attention, list_attentio
 
 CHANNELS = 64
 SIZES = (
-    *((6, 9), (8, 8), (7, 7), (16, 4), (5, 11), (14, 14)),
-    *((16, 16), (14, 28), (8, 16), (28, 14), (24, 8), (32, 32)),
+    *((6, 9), (11, 5), (7, 13), (10, 8), (14, 14), (16, 16), (14, 28)),
+    *((16, 24), (28, 14), (28, 28), (24, 16), (32, 32), (8, 8), (7, 7)),
 )
+"""Tried in this order. Sizes of a single window come last: an export traced at one takes the number
+of windows for a constant 1."""
 
 
 class Subject:
@@ -67,7 +69,7 @@ class Subject:
             return self.card.layout
         try:
             return layout_of(type(self.build()))
-        except TypeError:
+        except Exception:  # no annotation, or no module: then the laws say why
             return "map"
 
     @cached_property

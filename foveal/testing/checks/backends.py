@@ -29,7 +29,7 @@ def _outputs_and_gradients(subject: Subject, size: tuple[int, int], way) -> dict
     module = subject.module()
     x = subject.input(size).requires_grad_()
     with way:
-        y = module(x)
+        y = module(x * 1)  # not a leaf, as in a network
     y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(3)))
     gradients = {"the input": x, **dict(module.named_parameters())}
     return {"the output": y.detach()} | {

@@ -32,7 +32,8 @@ def cost_formulas_true(subject: Subject) -> None:
 
     card = _card(subject)
     faults = []
-    for channels, (height, width) in ((CHANNELS, subject.sizes[0]), (CHANNELS, subject.sizes[3])):
+    sizes = (CHANNELS, subject.sizes[0]), (subject.small, subject.sizes[-1])
+    for channels, (height, width) in sizes:
         module = subject.module(channels)
         stated = card.cost(module, channels, height, width)
         where = f"at C={channels}, {height}×{width}"
@@ -42,7 +43,9 @@ def cost_formulas_true(subject: Subject) -> None:
                 f"the card says {stated.get('parameters')} parameters {where}, there are "
                 f"{parameters}"
             )
-        counted = count_multiply_adds(module, subject.input((height, width), batch=1))
+        counted = count_multiply_adds(
+            module, subject.input((height, width), batch=1, channels=channels)
+        )
         claimed = stated.get("multiply_adds")
         if claimed is None or abs(claimed - counted) > TOLERANCE * counted:
             faults.append(f"the card says {claimed} multiply-adds {where}, {counted} are counted")

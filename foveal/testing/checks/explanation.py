@@ -62,10 +62,12 @@ def _require_range(module: nn.Module, weights: Tensor, x: Tensor) -> None:
         )
     if stated or _broadcasts(weights, x):
         return
-    if not any(_sums_to_one(weights, axis) for axis in range(weights.ndim)):
+    pairs = weights.ndim > 1 and min(weights.shape[-2:]) > 1
+    axes = (-1,) if pairs else range(weights.ndim)
+    if not any(_sums_to_one(weights, axis) for axis in axes):
         raise BrokenLawError(
-            f"the map {tuple(weights.shape)} is no gate on {tuple(x.shape)}, and its weights sum "
-            "to 1 over no axis"
+            f"the map {tuple(weights.shape)} is no gate on {tuple(x.shape)}, and its "
+            f"{'rows' if pairs else 'weights'} do not sum to 1"
         )
 
 
@@ -112,9 +114,11 @@ def _products(weights: Tensor, computed: list[Tensor]) -> Iterator[Tensor]:
 
 
 class _Fingerprint:
-    """The values of a tensor, whatever their order and layout."""
+    """The values of a tensor: in their order for two tensors of one shape, in any order for two
+    of different shapes, for a map may lay out otherwise what forward computed."""
 
     def __init__(self, tensor: Tensor):
+        self.shape = tensor.shape
         self.values = tensor.detach().flatten().double()
         self.scale = self.values.abs().max().item() if tensor.numel() else 0.0
         self.marks = torch.stack([self.values.mean(), self.values.square().mean().sqrt()])
@@ -125,7 +129,10 @@ class _Fingerprint:
             return False
         if (self.marks - other.marks).abs().max().item() > allowed:
             return False
-        apart = self.values.sort().values - other.values.sort().values
+        if self.shape == other.shape:
+            apart = self.values - other.values
+        else:
+            apart = self.values.sort().values - other.values.sort().values
         return apart.abs().max().item() <= allowed
 
 

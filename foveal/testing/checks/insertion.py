@@ -20,7 +20,7 @@ class MapHost(nn.Module):
         self.head = nn.Linear(CHANNELS, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(self.stem(x).relu()).relu().mean((2, 3)))
+        return self.head(self.body(self.stem(x).relu()).mean((2, 3)))
 
 
 class TokensHost(nn.Module):
@@ -33,13 +33,13 @@ class TokensHost(nn.Module):
         self.head = nn.Linear(CHANNELS, 5)
 
     def forward(self, x: Tokens) -> Tensor:
-        return self.head(self.body(self.stem(x).relu()).relu().mean(1))
+        return self.head(self.body(self.stem(x).relu()).mean(1))
 
 
 @law("insertion", catches="an insertion that alters a pretrained model by one bit, or never learns")
 def insertion_silent_and_learns(subject: Subject) -> None:
     """Bit-equal at birth; the scalar has a gradient, and after one step the mechanism has too."""
-    from foveal.surgery import insert
+    from foveal.surgery.insert import insert
 
     torch.manual_seed(0)
     host = (MapHost() if subject.layout == "map" else TokensHost()).eval()
