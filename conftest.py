@@ -6,6 +6,8 @@ from torch import nn
 
 import foveal
 
+pytest_plugins = ["pytester"]  # the kit's tests run tests
+
 
 @pytest.fixture(autouse=True)
 def _names_in_examples(doctest_namespace: dict) -> None:
