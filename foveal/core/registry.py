@@ -202,8 +202,6 @@ def _load_plugins() -> None:
 def _check_inputs(cls: type[nn.Module], name: str, layout: Layout) -> None:
     """Let `forward` refuse a wrong input by name; the checks read only static facts of a tensor,
     so that tracing, compiling and exporting see nothing of them."""
-    if "forward" not in vars(cls) or hasattr(cls.forward, "__wrapped__"):
-        return  # inherited from a class that checks already
     build, forward = cls.__init__, cls.forward
     expected = "a map (B, C, H, W)" if layout == "map" else "tokens (B, N, C)"
     other = "OnMap" if layout == "tokens" else "OnTokens"
