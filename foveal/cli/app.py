@@ -2,7 +2,7 @@
 
 import typer
 
-from foveal.cli import info, list_, measure, report
+from foveal.cli import check, info, list_, measure, report
 
 app = typer.Typer(
     name="foveal",
@@ -16,6 +16,7 @@ app = typer.Typer(
 for name, verb in {
     "list": list_.list_,
     "info": info.info,
+    "check": check.check,
     "measure": measure.measure,
     "report": report.report,
 }.items():
