@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from foveal.ops.attend import attend, attention_weights
+
+
+def by_hand(q, k, v, scale):
+    """One query at a time, one exponential at a time."""
+    rows = []
+    for i in range(q.shape[0]):
+        scores = [sum(q[i, d] * k[j, d] for d in range(q.shape[1])) * scale for j in range(len(k))]
+        exponentials = [torch.exp(score) for score in scores]
+        total = sum(exponentials)
+        rows.append(sum(e / total * v[j] for j, e in enumerate(exponentials)))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize(("narrow", "wide"), [(3, 3), (2, 5), (5, 2)])
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_is_the_sum_written_by_hand(narrow, wide, scale):
+    torch.manual_seed(0)
+    q, k = torch.randn(2, 4, narrow).double(), torch.randn(2, 6, narrow).double()
+    v = torch.randn(2, 6, wide).double()
+    used = narrow**-0.5 if scale is None else scale
+    wanted = torch.stack([by_hand(q[b], k[b], v[b], used) for b in range(2)])
+    torch.testing.assert_close(attend(q, k, v, scale=scale), wanted)
+    weights = attention_weights(q, k, scale=scale)
+    torch.testing.assert_close(weights @ v, wanted)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4).double())
+
+
+@pytest.mark.parametrize("lead", [(3,), (3, 2)])
+def test_bias_masks_and_shifts(lead):
+    q, k, v = (torch.randn(*lead, 5, 4) for _ in range(3))
+    bias = torch.randn(*lead, 5, 5)
+    bias[..., 0] = -torch.inf
+    weights = attention_weights(q, k, bias=bias)
+    assert (weights[..., 0] == 0).all()
+    torch.testing.assert_close(attend(q, k, v, bias=bias), weights @ v)
+
+
+def test_half_precision_scores_do_not_overflow():
+    q = torch.full((1, 2, 64), 100.0, dtype=torch.float16)  # products of 640,000
+    weights = attention_weights(q, q, scale=-1.0)
+    assert weights.dtype == torch.float16
+    torch.testing.assert_close(weights, torch.full_like(weights, 0.5))
+
+
+def test_queries_narrower_than_values_are_fused_all_the_same():
+    """No tensor of N × M elements appears, whatever the widths."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    largest = 0
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            result = func(*args, **(kwargs or {}))
+            for t in result if isinstance(result, tuple | list) else [result]:
+                if isinstance(t, torch.Tensor):
+                    largest = max(largest, t.numel())
+            return result
+
+    q, k, v = torch.randn(1, 512, 4), torch.randn(1, 512, 4), torch.randn(1, 512, 16)
+    with Sizes():
+        attend(q, k, v)
+    assert largest == 512 * 16
