@@ -6,6 +6,8 @@ with the operations that make the difference.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +43,7 @@ def count_flops(model: nn.Module, example_input: ExampleInput) -> FlopCount:
     >>> count_flops(nn.Linear(4, 5), torch.zeros(2, 4))
     FlopCount(torch=80, foveal=80, agree=True, note='')
     """
-    return compare_flops(
-        _torch_counts(model, example_input), count_operations(model, example_input)
-    )
+    return compare_flops(torch_counts(model, example_input), count_operations(model, example_input))
 
 
 def compare_flops(by_torch: Counter[str], operations: Operations) -> FlopCount:
@@ -71,12 +71,35 @@ def compare_flops(by_torch: Counter[str], operations: Operations) -> FlopCount:
     return FlopCount(theirs.total(), ours.total(), agree, "; ".join(notes))
 
 
-def _torch_counts(model: nn.Module, example_input: ExampleInput) -> Counter[str]:
+def torch_counts(model: nn.Module, example_input: ExampleInput) -> Counter[str]:
+    """FLOPs by operation, as `torch.utils.flop_counter` counts them.
+
+    Raises:
+        FovealError: if the model cannot run on the input.
+
+    >>> torch_counts(nn.Linear(4, 5), torch.zeros(2, 4))
+    Counter({'addmm': 80})
+    """
     counter = FlopCounterMode(display=False)
-    with undisturbed(model, training=False), torch.no_grad(), counter:
+    with undisturbed(model, training=False), _frozen(model), torch.no_grad(), counter:
         call(model, example_input)
     counts = counter.get_flop_counts().get("Global", {})  # missing when nothing was counted
     return Counter({_name(operation): flops for operation, flops in counts.items()})
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter requires gradients: PyTorch's counter hooks into those it sees, and fails where
+    a module is handed a view of a parameter, as CaiT's class token is.
+    """
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def _name(operation: Any) -> str:

@@ -7,7 +7,7 @@ from torch import nn
 
 from foveal.core.errors import FovealError
 from foveal.measure.environment import environment
-from foveal.measure.flops import FlopCount, count_flops
+from foveal.measure.flops import FlopCount, compare_flops, torch_counts
 from foveal.measure.latency import Latency, measure_latency
 from foveal.measure.operations import count_operations
 from foveal.measure.parameters import parameter_count
@@ -74,7 +74,7 @@ def measure(
         input=describe(example_input),
         parameters=parameter_count(model),
         trainable=parameter_count(model, trainable=True),
-        flops=count_flops(model, example_input),
+        flops=compare_flops(torch_counts(model, example_input), operations),
         multiply_adds=operations.multiply_adds,
         uncounted=tuple(sorted(operations.unknown)),
         bytes_moved=forward.bytes_moved,

@@ -117,7 +117,7 @@ RULES = _table(
     ("add sub rsub mul div reciprocal lerp addcmul addcdiv", _per_output(1)),
     ("true_divide floor_divide remainder fmod square cumsum cumprod glu", _per_output(1)),
     ("pow", _power),
-    ("sum mean nansum prod logsumexp", _per_input(1)),
+    ("sum mean nansum prod logsumexp col2im", _per_input(1)),
     ("var std var_mean std_mean norm linalg_vector_norm", _per_input(2)),
     ("_softmax _log_softmax softmax log_softmax _safe_softmax", _per_output(2)),
     (
@@ -155,7 +155,8 @@ FREE = frozenset(
         "_local_scalar_dense item set resize detach alias _reshape_alias _reshape_copy complex "
         "view_as_real view_as_complex _unsafe_view _unsafe_index _conj real imag fill_diagonal "
         "unfold_copy narrow_copy slice_scatter select_scatter as_strided_scatter unique_dim "
-        "_unique2 one_hot meshgrid _pin_memory as_strided t transpose squeeze unsqueeze "
+        "_unique2 unsafe_split unsafe_chunk one_hot meshgrid _pin_memory as_strided t transpose "
+        "squeeze unsqueeze "
         # comparisons and choices
         "eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_not logical_xor "
         "bitwise_and bitwise_or bitwise_not bitwise_xor any all max min amax amin aminmax "

@@ -53,6 +53,21 @@ def test_what_pytorch_does_not_see_is_named():
     assert "scaled_dot_product: torch 0, foveal 9600" in found.note
 
 
+def test_a_module_that_is_handed_a_parameter():
+    class Token(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Parameter(torch.zeros(1, 1, 4))
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return x + self.linear(self.token.expand(len(x), -1, -1))
+
+    model = Token()
+    assert count_flops(model, torch.rand(2, 3, 4)).agree
+    assert model.token.requires_grad
+
+
 def test_a_recurrent_layer_is_not_free():
     found = count_flops(nn.LSTM(4, 3), torch.rand(5, 2, 4))
     assert found.foveal == 2 * 5 * 2 * 4 * 3 * (4 + 3)

@@ -51,6 +51,8 @@ SIZE = 2 * 3 * 4 * 6
         (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), 4 * 4 * SIZE),
         (lambda x: F.interpolate(x, scale_factor=2), 0),
         (lambda x: x.cumsum(1), SIZE),
+        (lambda x: F.fold(F.unfold(x, 2), (4, 6), 2), 2 * 3 * 4 * 3 * 5),
+        (lambda x: F.grid_sample(x, torch.zeros(2, 5, 5, 2), align_corners=False), 4 * 2 * 3 * 25),
         (lambda x: torch.cat((x, x.permute(0, 1, 2, 3)), 1).relu().sigmoid().exp(), 0),
         (lambda x: F.gelu(F.silu(F.hardswish(x.tanh()))), 0),
         (lambda x: F.max_pool2d(x.amax(1, keepdim=True), 2), 0),
