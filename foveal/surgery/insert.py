@@ -8,7 +8,7 @@ from torch import nn
 
 from foveal.core.errors import FovealError, did_you_mean
 from foveal.surgery.build import attention_spec, build
-from foveal.surgery.compare import largest_difference, outputs
+from foveal.surgery.compare import Outputs, difference, largest_difference, outputs
 from foveal.surgery.example import keep_random_state
 from foveal.surgery.fasten import fasten, fastened, loosen
 from foveal.surgery.hook import Inserted
@@ -52,6 +52,10 @@ class Insertion:
     keys_added: int
     largest_change: float
     """Largest absolute change of an output at birth; 0.0 for `init="identity"`."""
+    heard: bool
+    """Whether any output changes once the mechanisms are at full strength. If not, nothing behind
+    them listens (a head that reads the class token alone, which a mechanism over maps leaves as it
+    is, in the last block), or the head is still all zeros."""
     plan: dict[str, Any]
     """What `save_insertion` writes and `load_insertion` repeats."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -122,17 +126,22 @@ def insert(
             )
             for spot in found
         ]
-    change, added = put_in(model, found, inserted, traced.example)
-    return report(model, found, inserted, added, change, skipped)
+    change = put_in(model, found, inserted, traced.example)
+    return report(model, found, inserted, change, skipped)
 
 
-def put_in(
-    model: nn.Module, found: list[Spot], inserted: list[Inserted], example: Any
-) -> tuple[float, list[str]]:
-    """Fasten all, compare the outputs, and undo all if they are not what they should be.
+@dataclass(frozen=True)
+class Change:
+    """What fastening did to the host."""
 
-    Returns the largest change of an output and the keys added.
-    """
+    largest: float
+    heard: bool
+    """Whether the outputs would change if the mechanisms were at full strength."""
+    keys: list[str]
+
+
+def put_in(model: nn.Module, found: list[Spot], inserted: list[Inserted], example: Any) -> Change:
+    """Fasten all, compare the outputs, and undo all if they are not what they should be."""
     before, keys = outputs(model, example), set(model.state_dict())
     own = set(inserted)
     try:
@@ -147,7 +156,8 @@ def put_in(
         after = outputs(model, example)
         if silent:
             _check_unchanged(model, before, after)
-        change = largest_difference(before, after)
+        change = largest_difference(before.returned, after.returned)
+        heard = _is_heard(model, inserted, before, after, example)
         lost = keys - set(model.state_dict())
         if lost:
             raise FovealError(f"the host would lose the keys {', '.join(sorted(lost)[:3])}")
@@ -160,15 +170,15 @@ def put_in(
             f"{type(error).__name__}: {error}; if the host runs whatever children it has, choose "
             "modules inside it. The model is as it was"
         ) from error
-    return change, [key for key in model.state_dict() if key not in keys]
+    added = [key for key in model.state_dict() if key not in keys]
+    return Change(change, heard, added)
 
 
 def report(
     model: nn.Module,
     found: list[Spot],
     inserted: list[Inserted],
-    added: list[str],
-    change: float,
+    change: Change,
     skipped: dict[str, str],
 ) -> Insertion:
     """The report of an insertion that has been made."""
@@ -188,9 +198,10 @@ def report(
     return Insertion(
         places=places,
         parameters_added=sum(place.parameters for place in places),
-        keys_kept=len(model.state_dict()) - len(added),
-        keys_added=len(added),
-        largest_change=change,
+        keys_kept=len(model.state_dict()) - len(change.keys),
+        keys_added=len(change.keys),
+        largest_change=change.largest,
+        heard=change.heard,
         plan=plan_of(model, inserted),
         skipped=skipped,
     )
@@ -225,14 +236,30 @@ def _entry(
     }
 
 
-def _check_unchanged(model: nn.Module, before: list[Any], after: list[Any]) -> None:
-    change = largest_difference(before, after)
+def _check_unchanged(model: nn.Module, before: Outputs, after: Outputs) -> None:
+    change = difference(before, after)
     if change:
         raise FovealError(
             f"{type(model).__name__} does not compute the same with the insertion as without "
             f"(outputs differ by up to {change:.3g}): it runs whatever children it has, or its "
             "outputs are never the same twice. Choose modules inside it; the model is as it was"
         )
+
+
+def _is_heard(
+    model: nn.Module, inserted: list[Inserted], before: Outputs, after: Outputs, example: Any
+) -> bool:
+    """Whether the mechanisms, at full strength, change what the model returns."""
+    blended = [one.strength for one in inserted if one.strength is not None]
+    if not blended:
+        return largest_difference(before.returned, after.returned) > 0
+    values = [strength.detach().clone() for strength in blended]
+    for strength in blended:
+        strength.data.fill_(1)
+    full = outputs(model, example)
+    for strength, value in zip(blended, values, strict=True):
+        strength.data.copy_(value)
+    return largest_difference(before.returned, full.returned) > 0
 
 
 def _undo(model: nn.Module, own: set[Inserted]) -> None:

@@ -98,14 +98,14 @@ def materialize(model: nn.Module, example_input: Any = None) -> nn.Module:
     if not hooks:
         raise FovealError("the model has no insertion to materialize; `insert` makes one")
     example = placed(model, default_example(model) if example_input is None else example_input)
-    before = outputs(model, example)
+    before = outputs(model, example).returned
     inserted = [loosen(module, hook) for _, module, hook in hooks]
     for i in _inside_out(hooks):
         _, module, hook = hooks[i]
         simple = inserted[i].entry["simple"]
         _exchange(model, module, (Wrapped if simple else WrappedAny)(module, inserted[i], hook))
     try:
-        change = largest_difference(before, outputs(model, example))
+        change = largest_difference(before, outputs(model, example).returned)
         reason = f"the outputs change by {change:.3g}" if change else None
     except Exception as error:
         reason = f"the forward pass fails ({type(error).__name__}: {error})"

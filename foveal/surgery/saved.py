@@ -90,8 +90,8 @@ def load_insertion(
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             _load(one, own, entry["path"], Path(path))
             inserted.append(one)
-    change, added = put_in(model, found, inserted, traced.example)
-    return report(model, found, inserted, added, change, {})
+    change = put_in(model, found, inserted, traced.example)
+    return report(model, found, inserted, change, {})
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
