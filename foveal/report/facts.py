@@ -27,7 +27,8 @@ def places(where: str | Iterable[str] | None) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} places"
 
 
-def variant_facts(variant: Variant) -> dict[str, Any]:
+def variant_facts(study: Study, variant: Variant) -> dict[str, Any]:
+    """What a variant is, with the paper of its mechanism and the places it was put at."""
     url = paper = None
     if variant.attention:
         try:
@@ -42,6 +43,7 @@ def variant_facts(variant: Variant) -> dict[str, Any]:
         "url": url,
         "paper": paper,
         "where": places(variant.where) or "–",
+        "paths": ", ".join((study.plan.get("places") or {}).get(variant.name, ())),
         "position": variant.position,
         "init": variant.init,
         "options": ", ".join(f"{k}={v!r}" for k, v in variant.options.items()) or "defaults",

@@ -107,15 +107,17 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
         key=lambda role, line=False: safe(role_key(role, line)),
         unseen=unseen(study, rows, scale),
         design=list(settings({k: v for k, v in study.plan.items() if k not in _SHOWN_ELSEWHERE})),
-        config=list(settings(study.config)),
+        config=list(settings({k: v for k, v in study.config.items() if k != "variants"})),
         environment=list(settings(study.plan.get("environment") or {})),
-        variants=[variant_facts(variant) for variant in in_order(study)],
+        variants=[variant_facts(study, variant) for variant in in_order(study)],
         seeds=seed_facts(study),
     )
     return text + "\n"
 
 
-_SHOWN_ELSEWHERE = ("name", "config", "variants", "seeds", "environment")
+_SHOWN_ELSEWHERE = frozenset(
+    ("name", "config", "variants", "seeds", "environment", "places", "notes", "power")
+)
 
 
 def _tables(study: Study, scale: Scale) -> list[list[Column]]:

@@ -119,6 +119,7 @@ def notices(study: Study, rows: Sequence[Row]) -> Iterator[str]:
                 f"{row['variant']}: {_many(row['diverged'], 'run')} of {row['seeds']} ended "
                 "without a number; the mean is over the others."
             )
+    yield from (f"{remark}." for remark in study.plan.get("notes") or ())
     broken = [seed["seed"] for seed in seed_facts(study) if not seed["paired"]]
     if broken:
         yield (
@@ -148,37 +149,44 @@ def note(study: Study, rows: Sequence[Row], scale: Scale) -> str:
     seeds = f" over {' or '.join(map(str, compared))} seeds" if compared else ""
     return (
         f"{scale.metric.capitalize()} on the test images after the last epoch, mean ± standard "
-        f"deviation over seeds. Differences are paired by seed{seeds}. p: exact paired permutation "
+        f"deviation over seeds. Differences are paired by seed{seeds}. p: paired permutation "
         "test, two-sided; corrected by Holm over the comparisons of the same kind."
     )
 
 
 def unseen(study: Study, rows: Sequence[Row], scale: Scale) -> list[str]:
+    """What the design could and could not have found: as foreseen, and as the runs turned out."""
+    foreseen = (study.plan.get("power") or {}).get("text")
+    lines = [f"As planned: {foreseen}"] if foreseen else []
     unit = f" {scale.difference_unit}".rstrip()
-    if any(row["blind"] for row in rows if row["role"] == "attention"):
-        return [
-            f"With {_many(len(study.seeds), 'seed')} the exact test cannot reach significance "
-            "after correction: whatever the difference, it would have been called not "
-            "distinguishable. This study needs more seeds, or fewer variants."
-        ]
-    asked = [r for r in rows if r["role"] == "attention" and r["smallest_effect"] is not None]
-    if not asked:
-        return ["That is known with the verdicts; there are none yet."]
-    effects = [row["smallest_effect"] for row in asked]
-    least, most = scale.value(min(effects)), scale.value(max(effects))
-    many = len(study.seeds)
-    reach = f"{least}{unit}" if least == most else f"{least} to {most}{unit}, variant by variant"
-    lines = [
-        f"With {_many(many, 'seed')}, the smallest true difference that this design finds with the "
-        f"power it was planned for is {reach}. A smaller one is found less often; "
-        "not distinguishable is not the same as no difference."
-    ]
-    if len(asked) > 1:
-        parts = [f"{r['variant']} {scale.value(r['smallest_effect'])}{unit}" for r in asked]
-        lines.append(f"By variant: {'; '.join(parts)}.")
+    asked = [row for row in rows if row["role"] == "attention"]
+    seen = [row for row in asked if row["smallest_effect"] is not None]
+    seeds = _many(len(study.seeds), "seed")
+    if any(row["blind"] for row in asked):
+        lines.append(
+            f"With {seeds} the permutation test cannot reach significance after correction: "
+            "whatever the difference, it would have been called not distinguishable. This study "
+            "needs more seeds, or fewer variants."
+        )
+    elif seen:
+        effects = [row["smallest_effect"] for row in seen]
+        least, most = scale.value(min(effects)), scale.value(max(effects))
+        reach = least if least == most else f"{least} to {most}"
+        power = study.config.get("power")
+        chance = f"probability {power:g}" if power else "the power that was planned"
+        lines.append(
+            f"As it turned out: the seeds differed so much that a true difference of {reach}{unit} "
+            f"would have been found with {chance}. A smaller one is found less often; not "
+            "distinguishable is not the same as no difference."
+        )
+        if least != most:
+            parts = [f"{r['variant']} {scale.value(r['smallest_effect'])}{unit}" for r in seen]
+            lines.append(f"By variant: {'; '.join(parts)}.")
+    elif not lines:
+        lines.append("That is known with the verdicts; there are none yet.")
     lines.append(
-        "The verdicts hold for this host, this data, this recipe and this place of insertion; "
-        "nothing here says what a longer training, more images or another model would give."
+        "The verdicts hold for this host, this data, this recipe and these places; nothing here "
+        "says what a longer training, more images or another model would give."
     )
     return lines
 

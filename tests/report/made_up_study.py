@@ -103,8 +103,10 @@ def build_study(
         "pretrained": True,
         "data": {"kind": "folder", "path": "flowers", "image_size": 224},
         "recipe": {"epochs": epochs, "optimizer": "adamw", "lr": 0.001, "batch_size": 64},
-        "metric": "accuracy",
         "seeds": seeds,
+        "alpha": 0.05,
+        "power": 0.8,
+        "variants": [{"attention": name, "where": where} for name in attentions],
     }
     environment = {
         "python": "3.11.9",
@@ -123,6 +125,9 @@ def build_study(
             "config": config,
             "variants": [asdict(v) for v in variants],
             "seeds": list(range(seeds)),
+            "places": {v.name: ["layer1.1", "layer2.1"] for v in variants if v.role != "none"},
+            "notes": [],
+            "power": {"seeds": seeds, "text": "a true difference of 1.5 points or more is found."},
             "environment": environment,
         },
     )

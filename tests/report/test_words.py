@@ -99,7 +99,8 @@ def test_power_of_a_blind_study(tmp_path: Path):
     blind = [vars(c) | {"smallest_effect": inf} for c in study.comparisons]
     write_json(folder / "verdicts.json", blind)
     study = load_study(folder)
-    (text,) = unseen(study, verdict_rows(study), scale_of(study))
+    planned, text, _ = unseen(study, verdict_rows(study), scale_of(study))
+    assert planned.startswith("As planned: ")
     assert "needs more seeds" in text
 
 
