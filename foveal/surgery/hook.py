@@ -49,8 +49,9 @@ class Inserted(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """What the mechanism makes of `x`, blended into `y`, the value that it stands in for."""
         m = self.attention(x)
-        if self.strength is not None:
-            m = y + self.strength[0] * (m - y)
+        strength = self.strength  # TorchScript narrows the type of a local name only
+        if strength is not None:
+            m = y + strength[0] * (m - y)
         return m.to(y.dtype)
 
     def _load_from_state_dict(
@@ -104,9 +105,7 @@ class Before(Hook):
         inserted = self.inserted(module)
         if not inserted.enabled:
             return None
-        if args:
-            return change_first(args, lambda x: inserted(x, x)), kwargs
-        return args, change_first(kwargs, lambda x: inserted(x, x))
+        return change_given(args, kwargs, inserted)
 
 
 class Beside(Hook):
@@ -184,6 +183,19 @@ def change_first(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if hasattr(value, "_fields"):  # a named tuple
         return type(value)(*items)
     return type(value)(items)
+
+
+def change_given(args: tuple, kwargs: dict[str, Any], inserted: Inserted) -> tuple[tuple, dict]:
+    """The arguments of a call with the first tensor changed, also where it is given again:
+    self-attention is given the same tensor as query, key and value."""
+    x = first_given(args, kwargs)
+    y = inserted(x, x)
+    if args and not isinstance(args[0], Tensor):  # inside a list or a mapping
+        return change_first(args, lambda _: y), kwargs
+    return (
+        tuple(y if value is x else value for value in args),
+        {name: y if value is x else value for name, value in kwargs.items()},
+    )
 
 
 def first_given(args: Any, kwargs: dict[str, Any]) -> Tensor:

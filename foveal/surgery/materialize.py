@@ -17,6 +17,7 @@ from foveal.surgery.hook import (
     Inserted,
     Instead,
     change_first,
+    change_given,
     first_given,
 )
 
@@ -66,9 +67,8 @@ class WrappedAny(Wrapped):
             y = inserted(x, x)
             return y if self.outputs is None else (y, *[None] * (self.outputs - 1))
         if self.position == "before":
-            if args:
-                return self.host(*change_first(args, lambda x: inserted(x, x)), **kwargs)
-            return self.host(**change_first(kwargs, lambda x: inserted(x, x)))
+            args, kwargs = change_given(args, kwargs, inserted)
+            return self.host(*args, **kwargs)
         output = self.host(*args, **kwargs)
         return change_first(output, lambda y: inserted(x if self.position == "beside" else y, y))
 
@@ -100,10 +100,13 @@ def materialize(model: nn.Module, example_input: Any = None) -> nn.Module:
     example = placed(model, default_example(model) if example_input is None else example_input)
     before = outputs(model, example).returned
     inserted = [loosen(module, hook) for _, module, hook in hooks]
+    outermost: dict[nn.Module, nn.Module] = {}
     for i in _inside_out(hooks):
         _, module, hook = hooks[i]
-        simple = inserted[i].entry["simple"]
-        _exchange(model, module, (Wrapped if simple else WrappedAny)(module, inserted[i], hook))
+        kind = Wrapped if inserted[i].entry["simple"] else WrappedAny
+        inner = outermost.get(module, module)
+        outermost[module] = kind(inner, inserted[i], hook)
+        _exchange(model, inner, outermost[module])
     try:
         change = largest_difference(before, outputs(model, example).returned)
         reason = f"the outputs change by {change:.3g}" if change else None
