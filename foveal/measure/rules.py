@@ -147,7 +147,7 @@ FREE = frozenset(
         "full_like fill zero arange linspace eye scalar_tensor rand randn rand_like randn_like "
         "randint randperm bernoulli uniform normal native_dropout dropout constant_pad_nd "
         "reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d pad roll flip "
-        "rot90 repeat repeat_interleave gather scatter index index_select index_put index_copy "
+        "rot90 repeat repeat_interleave gather scatter index index_select index_put index_copy index_fill "
         "masked_select take take_along_dim embedding where masked_fill tril triu diag_embed "
         "im2col pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle "
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact2d "

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from foveal.core.errors import FovealError
 
@@ -22,17 +23,35 @@ def call(model: nn.Module, example_input: ExampleInput) -> Any:
     >>> call(nn.Linear(3, 2), torch.zeros(1, 3)).shape
     torch.Size([1, 2])
     """
-    try:
+    if not isinstance(example_input, Tensor | Mapping | tuple | list):
+        raise FovealError(
+            f"example_input={example_input!r} must be a tensor, a tuple of positional arguments "
+            "or a dict of keyword arguments"
+        )
+    with said_plainly(f"{type(model).__name__} cannot run on {describe(example_input)}"):
         if isinstance(example_input, Tensor):
             return model(example_input)
         if isinstance(example_input, Mapping):
             return model(**example_input)
         return model(*example_input)
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError) as error:
-        raise FovealError(
-            f"{type(model).__name__} cannot run on {describe(example_input)}: "
-            f"{type(error).__name__}: {error}; give an example_input as the model takes it"
-        ) from error
+
+
+@contextmanager
+def said_plainly(what: str) -> Iterator[None]:
+    """Turn whatever a user's model raises into one line that begins with `what`.
+
+    >>> with said_plainly("Model cannot run on 3"):
+    ...     raise TypeError("wants a tensor")
+    Traceback (most recent call last):
+    foveal.core.errors.FovealError: Model cannot run on 3: TypeError: wants a tensor
+    """
+    try:
+        yield
+    except FovealError:
+        raise
+    except Exception as error:  # a model may raise anything
+        words = " ".join(str(error).split())[:500]
+        raise FovealError(f"{what}: {type(error).__name__}: {words}") from error
 
 
 def describe(example_input: Any) -> str:
@@ -56,7 +75,14 @@ def undisturbed(model: nn.Module, training: bool) -> Iterator[None]:
 
     That is every module's training flag, the buffers (running statistics), the parameters'
     gradients and the state of the random number generators.
+
+    Raises:
+        FovealError: if the model has lazy parameters, which the first pass would settle for good.
     """
+    if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        raise FovealError(
+            f"{type(model).__name__} has lazy parameters without a shape; call it once before"
+        )
     flags = [(module, module.training) for module in model.modules()]
     buffers = [
         (module, name, buffer, buffer.detach().clone())

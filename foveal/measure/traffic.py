@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from foveal.core.errors import FovealError
-from foveal.measure.state import ExampleInput, call, undisturbed
+from foveal.measure.state import ExampleInput, call, said_plainly, undisturbed
 
 Mode = Literal["infer", "train"]
 
@@ -193,7 +193,8 @@ def _backward(model: nn.Module, outputs: Any, inputs: list[Tensor]) -> None:
             "requires gradients; measure it with mode='infer'"
         )
     gradients = [(tensor, tensor.grad) for tensor in inputs]
-    torch.autograd.backward(roots, [torch.ones_like(tensor) for tensor in roots])
+    with said_plainly(f"{type(model).__name__} cannot be trained"):
+        torch.autograd.backward(roots, [torch.ones_like(tensor) for tensor in roots])
     for tensor, gradient in gradients:
         if tensor.is_leaf:
             tensor.grad = gradient

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import foveal
-from foveal.measure import environment, measure, parameter_count
+from foveal.measure import count_traffic, environment, measure, parameter_count
 
 
 def model():
@@ -51,6 +51,42 @@ def test_batch_norm_that_cannot_train_on_one_value_still_has_its_other_numbers()
 def test_bad_input_is_refused_with_the_models_words():
     with pytest.raises(foveal.FovealError, match=r"shape \(1, 4, 8, 8\).*expected.*3 channels"):
         measure(model(), torch.rand(1, 4, 8, 8))
+
+
+def test_what_is_no_input_is_refused():
+    with pytest.raises(foveal.FovealError, match="example_input=None must be a tensor"):
+        measure(model(), None)  # pyright: ignore[reportArgumentType]
+
+
+def test_lazy_models_are_refused_and_stay_lazy():
+    lazy = nn.LazyConv2d(3, 3)
+    with pytest.raises(foveal.FovealError, match="lazy"):
+        measure(lazy, torch.rand(1, 3, 8, 8))
+    assert lazy.has_uninitialized_params()
+
+
+class NoWayBack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        raise NotImplementedError("forward only")
+
+
+def test_a_model_that_runs_and_cannot_train():
+    class Head(nn.Linear):
+        def forward(self, input):
+            return NoWayBack.apply(super().forward(input))
+
+    head = Head(3, 3)
+    found = measure(head, torch.rand(2, 3), latency=False)
+    assert found.training is None
+    assert found.multiply_adds == 18
+    with pytest.raises(foveal.FovealError, match=r"Head cannot be trained.*forward only"):
+        count_traffic(head, torch.rand(2, 3), "train")
+    assert head.weight.grad is None
 
 
 def test_shared_parameters_count_once():
