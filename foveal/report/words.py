@@ -35,7 +35,7 @@ def sentence(row: Mapping[str, Any], scale: Scale) -> str:
         return text + _beside(row, scale)
     low, high = row["low"], row["high"]
     if row["blind"]:
-        text += " With so few seeds nothing could have been distinguished, however large."
+        text += " With so few seeds no difference, however large, could have been told."
     elif row["smallest_effect"] is not None:
         if low is not None and high is not None and low * high > 0:
             text += " The interval leaves zero out, but the corrected test does not reject it."
@@ -113,6 +113,8 @@ def notices(study: Study, rows: Sequence[Row]) -> Iterator[str]:
             f"This study is under way: {len(study.runs)} of {planned} runs are finished. "
             "A verdict shown here was made from the seeds that it names."
         )
+    if any(row["blind"] for row in rows if row["role"] == "attention"):
+        yield _blind(study)
     for row in rows:
         if row["diverged"]:
             yield (
@@ -161,13 +163,8 @@ def unseen(study: Study, rows: Sequence[Row], scale: Scale) -> list[str]:
     unit = f" {scale.difference_unit}".rstrip()
     asked = [row for row in rows if row["role"] == "attention"]
     seen = [row for row in asked if row["smallest_effect"] is not None]
-    seeds = _many(len(study.seeds), "seed")
     if any(row["blind"] for row in asked):
-        lines.append(
-            f"With {seeds} the permutation test cannot reach significance after correction: "
-            "whatever the difference, it would have been called not distinguishable. This study "
-            "needs more seeds, or fewer variants."
-        )
+        lines.append(_blind(study))
     elif seen:
         effects = [row["smallest_effect"] for row in seen]
         least, most = scale.value(min(effects)), scale.value(max(effects))
@@ -189,6 +186,14 @@ def unseen(study: Study, rows: Sequence[Row], scale: Scale) -> list[str]:
         "says what a longer training, more images or another model would give."
     )
     return lines
+
+
+def _blind(study: Study) -> str:
+    return (
+        f"With {_many(len(study.seeds), 'seed')} the permutation test cannot reach significance "
+        "after correction: whatever the difference, it would have been called not distinguishable. "
+        "This study needs more seeds, or fewer variants."
+    )
 
 
 def _many(n: int, thing: str) -> str:

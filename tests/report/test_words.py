@@ -64,7 +64,7 @@ def test_an_interval_without_zero_beside_no_verdict_is_explained():
 
 def test_a_blind_design_says_so():
     blind = row(verdict="not distinguishable", blind=True, smallest_effect=None)
-    assert "nothing could have been distinguished" in sentence(blind, Scale())
+    assert "no difference, however large" in sentence(blind, Scale())
 
 
 def test_no_verdict_is_claimed_that_the_study_does_not_hold(tmp_path: Path):
@@ -101,6 +101,7 @@ def test_power_of_a_blind_study(tmp_path: Path):
     study = load_study(folder)
     planned, text, _ = unseen(study, verdict_rows(study), scale_of(study))
     assert planned.startswith("As planned: ")
+    assert text in list(notices(study, verdict_rows(study)))  # not only at the page's end
     assert "needs more seeds" in text
 
 
