@@ -42,7 +42,8 @@ def count_traffic(model: nn.Module, example_input: ExampleInput, mode: Mode = "i
     """Bytes moved and memory held by one pass.
 
     Args:
-        model: any module, on the CPU, a GPU or the meta device.
+        model: any module. On the meta device nothing is computed, but scaled dot-product attention
+            is counted as its unfused form, which moves far more than the kernel of a CPU or GPU.
         example_input: a tensor, or a tuple of positional or a dict of keyword arguments. An input
             that requires gradients gets them, as a map inside a network does.
         mode: "infer" for a forward pass in evaluation mode; "train" for a forward pass in training
