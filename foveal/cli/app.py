@@ -2,7 +2,7 @@
 
 import typer
 
-from foveal.cli import check, info, list_, measure, report
+from foveal.cli import check, info, insert, list_, measure, report, study, targets
 
 app = typer.Typer(
     name="foveal",
@@ -16,8 +16,11 @@ app = typer.Typer(
 for name, verb in {
     "list": list_.list_,
     "info": info.info,
+    "targets": targets.targets,
+    "insert": insert.insert,
     "check": check.check,
     "measure": measure.measure,
     "report": report.report,
+    "study": study.study,
 }.items():
     app.command(name)(verb)

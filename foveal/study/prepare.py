@@ -22,8 +22,7 @@ from foveal.study.variants import (
     study_data,
 )
 from foveal.train.data import ImageData, read_all
-from foveal.train.fit import reproducible
-from foveal.train.module import scores
+from foveal.train.fit import reproducible, scores
 from foveal.train.order import order_hash
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from foveal.core.errors import require
@@ -132,3 +132,8 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def scores(output: Any) -> Tensor:
+    """The class scores in what a model returns; inception's and googlenet's come with others."""
+    return output if isinstance(output, Tensor) else getattr(output, "logits", output)

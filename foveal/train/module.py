@@ -8,6 +8,8 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
+from foveal.train.fit import scores
+
 
 class Classifier(LightningModule):
     """Train a model on cross-entropy with AdamW and one cycle of the learning rate.
@@ -83,8 +85,3 @@ class Classifier(LightningModule):
         total, count = self._sums[part]
         self._sums[part] = [0.0, 0]
         return total / max(count, 1)
-
-
-def scores(output: Any) -> Tensor:
-    """The class scores in what a model returns; inception's and googlenet's come with others."""
-    return output if isinstance(output, Tensor) else getattr(output, "logits", output)
