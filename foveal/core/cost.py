@@ -36,7 +36,8 @@ def evaluate_cost(formula: str, module: nn.Module, channels: int, height: int, w
         channels, height, width: the size of the feature map. For tokens, height · width = N.
 
     Raises:
-        FovealError: if the formula names something the module does not have.
+        FovealError: if the formula names something the module does not have, is no arithmetic, or
+            cannot be computed from what it names.
 
     >>> evaluate_cost("2·C² + H·W", nn.Identity(), channels=3, height=4, width=5)
     38
@@ -68,7 +69,10 @@ def evaluate_cost(formula: str, module: nn.Module, channels: int, height: int, w
         tree = ast.parse(" ".join(formula.split()).translate(_SIGNS), mode="eval")
     except SyntaxError as error:
         raise FovealError(f"cost formula {formula!r} is not arithmetic: {error.msg}") from error
-    return value(tree)
+    try:
+        return value(tree)
+    except (TypeError, ArithmeticError) as error:
+        raise FovealError(f"cost formula {formula!r} cannot be computed: {error}") from error
 
 
 def stated_cost(docstring: str, what: str) -> str | None:
