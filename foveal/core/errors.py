@@ -45,5 +45,5 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     >>> "no attention 'zebra'" + did_you_mean("zebra", ["eca", "mhsa"])
     "no attention 'zebra'."
     """
-    near = get_close_matches(name, list(choices), n=3, cutoff=0.6)
+    near = get_close_matches(name.lower(), list(choices), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else "."
