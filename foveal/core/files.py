@@ -18,7 +18,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """
     target = Path(path)
     data = content.encode() if isinstance(content, str) else content
-    temporary = None
+    temporary = ""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -29,10 +29,11 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
         raise FovealError(
             f"could not write {target}: {error.strerror or error}; "
             "free some space or choose another place, nothing there was changed"
         ) from error
+    finally:  # an interruption too leaves nothing behind
+        if os.path.exists(temporary):
+            os.unlink(temporary)
     return target
