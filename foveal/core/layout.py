@@ -47,7 +47,8 @@ class OnTokens(nn.Module):
         prefix_tokens: how many class and register tokens stand first.
 
     Raises:
-        FovealError: when called with a number of tokens that no such grid has.
+        FovealError: if `grid` or `prefix_tokens` makes no sense, and when called with a number of
+            tokens that no such grid has.
 
     >>> OnTokens(nn.Identity(), grid=(14, 14), prefix_tokens=1)(torch.rand(2, 197, 8)).shape
     torch.Size([2, 197, 8])
@@ -62,6 +63,8 @@ class OnTokens(nn.Module):
         super().__init__()
         if prefix_tokens < 0:
             raise FovealError(f"prefix_tokens={prefix_tokens} must not be negative")
+        if grid is not None and not (len(grid) == 2 and all(_is_size(side) for side in grid)):
+            raise FovealError(f"grid={grid} must be a height and a width, both positive and whole")
         self.mechanism = mechanism
         self.grid = grid
         self.prefix_tokens = prefix_tokens
@@ -111,6 +114,10 @@ class OnChannelsLast(nn.Module):
 
     def attention_map(self, x: Tensor) -> Tensor:
         return self.mechanism.attention_map(rearrange(x, "b h w c -> b c h w"))  # pyright: ignore
+
+
+def _is_size(side: object) -> bool:
+    return isinstance(side, int) and side > 0
 
 
 def _check_rank(x: Tensor, rank: int, rule: str) -> None:
