@@ -7,6 +7,7 @@ create_attention("eca", channels=256, kernel_size=5)
 """
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -45,7 +46,8 @@ def register_attention(
     input of the wrong rank, type or number of channels.
 
     Args:
-        name: lower-case name, unique and not an acronym with several meanings.
+        name: lower-case letters, digits and underscores; unique, and not an acronym with several
+            meanings.
         paper: authors, title or acronym, venue and year.
         arxiv: identifier such as `"1910.03151"`.
         family: what one weight belongs to. Default: the name of the folder the file lies in,
@@ -53,13 +55,18 @@ def register_attention(
         limits: laws of the conformance kit that the mechanism cannot keep, each with the reason.
 
     Raises:
-        ValueError: if the name is taken or ambiguous, or if the family is missing.
+        ValueError: if the name is taken, ambiguous or of another form, or the family is missing.
         TypeError: if `forward` is annotated with neither `Map` nor `Tokens`.
     """
 
     def register(cls: ModuleClass) -> ModuleClass:
         if name in AMBIGUOUS:
             raise FovealError(f"cannot register {name!r}: {_meanings(name)}")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise FovealError(
+                f"cannot register {name!r}: a name must be lower-case letters, digits and "
+                "underscores, and begin with a letter"
+            )
         taken = _cards.get(name)
         if taken and (taken.cls.__module__, taken.cls.__qualname__) != (
             cls.__module__,
@@ -166,8 +173,10 @@ def attention_info(name: str) -> Card:
     _load_plugins()
     if name in _cards:
         return _cards[name]
-    if name in AMBIGUOUS:
-        raise FovealError(_meanings(name))
+    if not isinstance(name, str):
+        raise FovealError(f"{name!r} is not the name of an attention; `foveal list` shows them")
+    if name.lower() in AMBIGUOUS:
+        raise FovealError(_meanings(name.lower()))
     raise FovealError(
         f"there is no attention {name!r}{did_you_mean(name, _cards)} "
         "`foveal list` shows all that there are"
