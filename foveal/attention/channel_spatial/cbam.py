@@ -61,7 +61,7 @@ class CBAM(nn.Module):
         self.pool_adds = self.channel.pool_adds
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
-        """The factor on every value: in (0, 1), or in (1, 2) with the residual."""
+        """The factor on every value, in (0, 2): below 1 without the residual, above 1 with it."""
         channel = self.channel.attention_map(x)
         weights = channel * self.spatial.attention_map(x * channel)
         return 1 + weights if self.residual else weights

@@ -24,7 +24,7 @@ class ExternalAttention(nn.Module):
     every weight.
 
     Shape: (B, N, C) → (B, N, C).
-    Parameters: 2·head_channels·num_tokens + multi_head·(2·C·inner + 3·C + inner − C).
+    Parameters: 2·head_channels·num_tokens + multi_head·(2·C·inner + C + head_channels).
     Multiply-adds: N·heads·num_tokens·(2·head_channels + 4) + multi_head·2·N·C·inner.
 
     Args:

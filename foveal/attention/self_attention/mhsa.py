@@ -1,7 +1,5 @@
 """Multi-head self-attention."""
 
-from collections.abc import Callable
-
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,7 +19,7 @@ class MHSA(nn.Module):
     \quad Q_h, K_h, V_h = x W_{Q_h}, x W_{K_h}, x W_{V_h}$$
 
     Shape: (B, N, C) → (B, N, C).
-    Parameters: C·inner + qkv_bias·inner + proj_bias·C + value_width·C + qk_norm·4·head_channels.
+    Parameters: C·inner + qkv_bias·inner + proj_bias·C + value_width·C + qk_norm·3·head_channels.
     Multiply-adds: N·C·(inner + value_width) + 2·N²·num_heads·max(head_channels, value_channels)
     + qk_norm·4·N·(inner − value_width).
 
@@ -72,9 +70,11 @@ class MHSA(nn.Module):
         self.qkv_bias, self.proj_bias, self.qk_norm = qkv_bias, proj_bias, qk_norm
         self.attention_dropout = attention_dropout
         self.qkv = nn.Linear(channels, self.inner, bias=qkv_bias)
-        norm: Callable[[int], nn.Module] = nn.LayerNorm if qk_norm else nn.Identity
-        self.query_norm: nn.Module = norm(self.head_channels)
-        self.key_norm: nn.Module = norm(self.head_channels)
+        self.query_norm: nn.Module = nn.Identity()
+        self.key_norm: nn.Module = nn.Identity()
+        if qk_norm:  # a bias of the keys would be cancelled by the softmax
+            self.query_norm = nn.LayerNorm(self.head_channels)
+            self.key_norm = nn.LayerNorm(self.head_channels, bias=False)
         self.proj = nn.Linear(self.value_width, channels, bias=proj_bias)
         self.dropout = nn.Dropout(dropout)
 
