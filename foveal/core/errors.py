@@ -45,5 +45,6 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     >>> "no attention 'zebra'" + did_you_mean("zebra", ["eca", "mhsa"])
     "no attention 'zebra'."
     """
-    near = get_close_matches(name.lower(), list(choices), n=3, cutoff=0.6)
+    lowered = {choice.lower(): choice for choice in choices}
+    near = [lowered[key] for key in get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
     return f"; did you mean {' or '.join(near)}?" if near else "."

@@ -60,9 +60,8 @@ class _Reader:
             name = key.value if isinstance(key, self.yaml.ScalarNode) else None
             if name not in known:
                 near = did_you_mean(str(name), known)
-                raise self.fail(
-                    key, f"there is no key {name!r}{near or '; there is: ' + ', '.join(known)}"
-                )
+                listed = f" The keys here: {', '.join(known)}" * near.startswith(".")
+                raise self.fail(key, f"there is no key {name!r}{near}{listed}")
             if name in nodes:
                 raise self.fail(key, f"the key {name!r} stands twice")
             nodes[name] = value

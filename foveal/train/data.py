@@ -114,8 +114,8 @@ def load_data(
             raise FovealError(f"data source {source!r} needs root=, the folder it lies in")
         kinds = ("digits", "folder", "torchvision:NAME")
         raise FovealError(
-            f"there is no data source {source!r}{did_you_mean(source, kinds)}; "
-            "there is digits, folder and torchvision:NAME"
+            f"there is no data source {source!r}{did_you_mean(source, kinds)} "
+            "There is: digits, folder, torchvision:NAME"
         )
     elif source == "folder":
         from foveal.train.folder import image_folder

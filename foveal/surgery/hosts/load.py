@@ -103,15 +103,15 @@ def split_spec(spec: str) -> tuple[str, str]:
         if not name:
             meant = f"; did you mean timm:{kind} or torchvision:{kind}?" if kind else ""
         else:
-            meant = did_you_mean(kind, kinds)
+            meant = did_you_mean(kind, kinds).rstrip(".")
         raise FovealError(
             f"model {spec!r} must be timm:NAME, torchvision:NAME, py:package.module:factory "
             f"or builtin:small_cnn{meant}"
         )
     if kind == "builtin" and name not in BUILTIN:
         raise FovealError(
-            f"there is no built-in model {name!r}{did_you_mean(name, BUILTIN)}; "
-            f"there is: {', '.join(BUILTIN)}"
+            f"there is no built-in model {name!r}{did_you_mean(name, BUILTIN)} "
+            f"There is: {', '.join(BUILTIN)}"
         )
     return kind, name
 
