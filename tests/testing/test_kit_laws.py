@@ -1,12 +1,14 @@
 """Each law is proved by modules that break it, and by honest ones that it leaves alone."""
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 import torch
 from faulty_modules import FAULTS, REGISTERED_FAULTS, Fault, Honest, HonestTokens
-from torch import nn
+from torch import Tensor, nn
 
+from foveal import Map, Tokens, attention_info, list_attentions
 from foveal.core import registry
 from foveal.testing import LAWS, check_attention, examine
 from foveal.testing.law import Law
@@ -93,6 +95,55 @@ def test_fused_kernel_whose_gradient_is_wrong():
 
         library.impl(name, wrong, "CPU")
         assert "gradient of the input" in broken(HonestTokens, ["fused"])["fused"]
+
+
+class Showing(nn.Module):
+    """A mechanism that shows something else than its map."""
+
+    def __init__(self, mechanism: nn.Module, show: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.mechanism, self.show = mechanism, show
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Values in [0, 2]: so wide a range that the rule for what forward used stands alone."""
+        return self.show(self.mechanism.attention_map(x))  # pyright: ignore
+
+
+class ShowingOnMaps(Showing):
+    def forward(self, x: Map) -> Map:
+        return self.mechanism(x)
+
+
+class ShowingOnTokens(Showing):
+    def forward(self, x: Tokens) -> Tokens:
+        return self.mechanism(x)
+
+
+def sharpened(weights: Tensor) -> Tensor:
+    """Squared; where they summed to 1 over the last axis, they do so again."""
+    square = weights.square()
+    sums = weights.sum(-1, keepdim=True)
+    whole = weights.shape[-1] > 1 and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+    return square / square.sum(-1, keepdim=True) if whole else square
+
+
+def rolled(weights: Tensor) -> Tensor:
+    """Moved by one along the longest axis but the batch's."""
+    axis = max(range(1, weights.ndim), key=lambda i: weights.shape[i])
+    return weights.roll(1, axis)
+
+
+@pytest.mark.parametrize("show", [lambda weights: weights, sharpened, rolled, torch.ones_like])
+@pytest.mark.parametrize("name", list_attentions())
+def test_false_map_of_a_registered_mechanism_is_seen(name, show):
+    card = attention_info(name)
+    showing = ShowingOnMaps if card.layout == "map" else ShowingOnTokens
+
+    def build(channels: int) -> nn.Module:
+        return showing(card.cls(channels), show)
+
+    found = broken(build, ["attention_map"])
+    assert set(found) == ({"attention_map"} if show.__name__ != "<lambda>" else set())
 
 
 def _library():

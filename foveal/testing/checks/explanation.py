@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from itertools import permutations
 
 import torch
 from torch import Tensor, nn
 
 from foveal.testing.attending import ExplicitAttention, Recorder
-from foveal.testing.law import BrokenLawError, law, require_close, require_finite
+from foveal.testing.law import BrokenLawError, difference, law, require_close, require_finite
 from foveal.testing.subject import Subject
 
 TOLERANCE = 5e-5
@@ -88,52 +89,64 @@ def _require_used(module: nn.Module, weights: Tensor, x: Tensor) -> None:
     recorder = Recorder()
     with ExplicitAttention(), recorder:
         y = module(x)
-    computed = [x, y, *recorder.tensors]
-    found = [_Fingerprint(tensor) for tensor in computed]
-    for candidate in (weights, *_products(weights, computed)):
-        mark = _Fingerprint(candidate)
-        if any(mark.matches(other) for other in found):
-            return
+    computed = [(tensor, _Marks(tensor)) for tensor in (x, y, *recorder.tensors)]
+    for candidate, in_order in _candidates(weights, [tensor for tensor, _ in computed]):
+        marks = _Marks(candidate)
+        for tensor, others in computed:
+            if marks.like(others) and (
+                _same(candidate, tensor) if in_order else marks.same_values(others)
+            ):
+                return
     raise BrokenLawError(
         "forward computes neither this map nor anything multiplied by it, so it is not what "
         "forward used"
     )
 
 
-def _products(weights: Tensor, computed: list[Tensor]) -> Iterator[Tensor]:
-    """The map applied, as a gate or as a matrix, to each thing that forward computes."""
+def _candidates(weights: Tensor, computed: list[Tensor]) -> Iterator[tuple[Tensor, bool]]:
+    """The map itself, and the map applied to each thing that forward computes; and whether it must
+    be met in its order. What is gated may be shuffled afterwards, value by value."""
+    yield weights, True
     for tensor in computed:
         if _broadcasts(weights, tensor):
-            yield weights * tensor
+            yield weights * tensor, False
         if weights.ndim >= 2 and tensor.ndim >= 2:
             for factor in (tensor, tensor.mT):
                 if weights.shape[-1] == factor.shape[-2] and _broadcasts(
                     weights[..., 0, 0], factor[..., 0, 0]
                 ):
-                    yield weights @ factor
+                    yield weights @ factor, True
 
 
-class _Fingerprint:
-    """The values of a tensor: in their order for two tensors of one shape, in any order for two
-    of different shapes, for a map may lay out otherwise what forward computed."""
+class _Marks:
+    """The values of a tensor in any order, compared quickly."""
 
     def __init__(self, tensor: Tensor):
-        self.shape = tensor.shape
         self.values = tensor.detach().flatten().double()
-        self.scale = self.values.abs().max().item() if tensor.numel() else 0.0
-        self.marks = torch.stack([self.values.mean(), self.values.square().mean().sqrt()])
+        self.mean = self.values.mean().item()
+        self.size = self.values.square().mean().sqrt().item()
+        self.allowed = TOLERANCE * max(self.values.abs().max().item(), 1e-12)
 
-    def matches(self, other: "_Fingerprint") -> bool:
-        allowed = TOLERANCE * max(self.scale, 1e-12)
-        if self.values.numel() != other.values.numel():
-            return False
-        if (self.marks - other.marks).abs().max().item() > allowed:
-            return False
-        if self.shape == other.shape:
-            apart = self.values - other.values
-        else:
-            apart = self.values.sort().values - other.values.sort().values
-        return apart.abs().max().item() <= allowed
+    def like(self, other: "_Marks") -> bool:
+        apart = max(abs(self.mean - other.mean), abs(self.size - other.size))
+        return self.values.numel() == other.values.numel() and apart <= self.allowed
+
+    def same_values(self, other: "_Marks") -> bool:
+        apart = self.values.sort().values - other.values.sort().values
+        return apart.abs().max().item() <= self.allowed
+
+
+def _same(weights: Tensor, other: Tensor) -> bool:
+    """Equal, but for axes of one, for axes split or joined, and for the axes' order where the
+    shapes differ. Tensors of one shape must agree value by value: a map turned on its side is
+    another map."""
+    ours, theirs = weights.squeeze(), other.squeeze()
+    if ours.shape == theirs.shape:
+        return difference(ours, theirs) <= TOLERANCE
+    return any(
+        difference(ours.permute(order).flatten(), theirs.flatten()) <= TOLERANCE
+        for order in permutations(range(ours.ndim))
+    )
 
 
 def _require_alive(subject: Subject, weights: Tensor, x: Tensor) -> None:
