@@ -30,7 +30,15 @@ def remove(model: nn.Module) -> int:
     hooks = list(fastened(model))
     for _, module, hook in hooks:
         loosen(module, hook)
-    return wrapped + len(hooks)
+    orphans = [  # a conversion that rebuilt the module kept the child and dropped the hook
+        (parent, name)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, Inserted)
+    ]
+    for parent, name in orphans:
+        delattr(parent, name)
+    return wrapped + len(hooks) + len(orphans)
 
 
 def enable(model: nn.Module, on: bool) -> int:

@@ -177,6 +177,27 @@ def test_insertion_is_silent_and_removal_complete(host: str) -> None:
 WITHOUT_SHORTCUTS = ("tv-vgg", "tv-densenet", "tv-shufflenet")
 
 
+QUICK = ("tv-resnet", "timm-vit", "tv-swin")
+
+
+@pytest.mark.parametrize(
+    "host", [h if h in QUICK else pytest.param(h, marks=pytest.mark.slow) for h in HOSTS]
+)
+def test_export_compile_and_channels_last(host: str) -> None:
+    make, size, *_ = HOSTS[host]
+    torch.manual_seed(0)
+    model, x = make().eval(), torch.rand(2, 3, size, size)
+    wake(model)
+    foveal.insert(model, "eca", where="stage_ends", init="paper", example_input=x)
+    expected = results(model, x)
+    with torch.no_grad():
+        exported = torch.export.export(model, (x,)).module()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    other = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    for way in (exported, compiled, other):
+        torch.testing.assert_close(results(way, x), expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("host", [host for host in HOSTS if host not in WITHOUT_SHORTCUTS])
 def test_inside_residual(host: str) -> None:
     make, size, *_ = HOSTS[host]

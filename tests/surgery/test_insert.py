@@ -178,6 +178,15 @@ def test_several_insertions_at_one_place(host: Host) -> None:
     assert torch.equal(host(X), before)
 
 
+def test_removal_finds_what_a_conversion_left_without_a_hook(host: Host) -> None:
+    host.stem = nn.Sequential(host.stem, nn.BatchNorm2d(8))
+    keys = set(host.state_dict())
+    foveal.insert(host, "eca", where="stem.1", example_input=X)
+    host = nn.SyncBatchNorm.convert_sync_batchnorm(host)
+    assert foveal.remove(host) == 1
+    assert set(host.state_dict()) == keys
+
+
 def test_an_inserted_module_is_no_target(host: Host) -> None:
     before = {t.path: t for t in foveal.find_targets(host, X)}
     foveal.insert(host, "mhsa", where="blocks.*", position="inside_residual", example_input=X)
