@@ -59,7 +59,8 @@ def test_keeps_every_law(installed: Path):
 
 def test_its_own_tests_pass_where_it_is_installed(installed: Path):
     tests = str(PLUGIN / "tests")
-    options = ("-v", "-p", "no:cacheprovider", "-o", "addopts=", "-k", "not onnx and not export and not compile")
+    options = ["-v", "-p", "no:cacheprovider", "-o", "addopts=", "-k"]
+    options.append("not onnx and not export and not compile")
     done = python("-m", "pytest", *options, "--rootdir", str(installed), tests, path=installed)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "test_rows_are_gated_by_hand PASSED" in done.stdout
