@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from foveal.core.errors import FovealError
 from foveal.study.config import DataConfig, StudyConfig, VariantConfig
@@ -91,6 +92,9 @@ def build(config: StudyConfig, variant: Variant, seed: int, data: ImageData) -> 
             # a factory of the user's own loads its weights by itself
             pretrained=config.model.pretrained and not config.model.name.startswith("py:"),
         )
+        if any(is_lazy(p) for p in model.parameters()):
+            with torch.no_grad():  # lazy layers take their shapes, and draw, at the first call
+                model.eval()(example_of(data))
         before = weights_hash(model)
         places: tuple[str, ...] = ()
         if variant.role != "none":

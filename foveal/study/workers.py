@@ -98,34 +98,39 @@ class _Pool:
         waiting = list(reversed(jobs))
         busy: dict[Connection, Job] = {}
         for pipe in self.processes:
-            busy[pipe] = waiting.pop()
-            pipe.send(busy[pipe])
+            self._give(pipe, waiting, busy)
         while busy:
             for pipe in wait(list(busy)):
                 assert isinstance(pipe, Connection)
-                kind, content = self._message(pipe, busy[pipe])
+                try:
+                    kind, content = pipe.recv()
+                except (EOFError, OSError):
+                    raise self._died(pipe, busy[pipe]) from None
                 if kind == "epoch":
                     on_epoch()
-                    continue
-                if kind == "failed":
+                elif kind == "failed":
                     raise FovealError(content)
-                del busy[pipe]
-                if waiting:
-                    busy[pipe] = waiting.pop()
-                    pipe.send(busy[pipe])
-                yield content
+                else:
+                    del busy[pipe]
+                    self._give(pipe, waiting, busy)
+                    yield content
 
-    def _message(self, pipe: Connection, job: Job) -> tuple[str, Any]:
-        try:
-            return pipe.recv()
-        except EOFError:
-            process = self.processes[pipe]
-            process.join(5)
-            raise FovealError(
-                f"the process that ran {job[0].name} with seed {job[1]} died (exit status "
-                f"{process.exitcode}; -9 is often too little memory: try --workers 1). What was "
-                "finished is kept; go on with --resume"
-            ) from None
+    def _give(self, pipe: Connection, waiting: list[Job], busy: dict[Connection, Job]) -> None:
+        if waiting:
+            busy[pipe] = waiting.pop()
+            try:
+                pipe.send(busy[pipe])
+            except OSError:
+                raise self._died(pipe, busy[pipe]) from None
+
+    def _died(self, pipe: Connection, job: Job) -> FovealError:
+        process = self.processes[pipe]
+        process.join(5)
+        return FovealError(
+            f"the process that ran {job[0].name} with seed {job[1]} died (exit status "
+            f"{process.exitcode}; -9 is often too little memory: try --workers 1). What was "
+            "finished is kept; go on with --resume"
+        )
 
 
 def _serve(pipe: Connection, config: StudyConfig, folder: Path) -> None:
