@@ -116,7 +116,7 @@ def example_of(data: ImageData) -> Tensor:
 
 def mechanisms(model: nn.Module) -> dict[str, nn.Module]:
     """The inserted mechanisms by the path of their module, without the insertion's strengths."""
-    return {path: one.mechanism for path, one in inserted_modules(model).items()}  # pyright: ignore
+    return {path: one.mechanism for path, one in inserted_modules(model).items()}
 
 
 def parameters_of(module: nn.Module) -> int:
@@ -142,6 +142,8 @@ def _insert(model: nn.Module, variant: Variant, example: Tensor) -> tuple[str, .
     else:
         insertion = put(model, variant.attention, options=variant.options)
     if variant.role == "frozen":
-        for mechanism in mechanisms(model).values():
-            stir_and_freeze(mechanism)
+        for one in inserted_modules(model).values():
+            stir_and_freeze(one.mechanism)
+            if one.strength is not None:
+                nn.init.zeros_(one.strength)  # born 1 for what was an identity before the stirring
     return tuple(place.path for place in insertion.places)

@@ -11,6 +11,7 @@ from foveal.core.card import layout_of
 from foveal.core.errors import FovealError
 from foveal.core.layout import OnChannelsLast, OnMap, OnTokens
 from foveal.core.registry import attention_info, create_attention, list_attentions
+from foveal.surgery.feature import Feature
 from foveal.surgery.place import Spot
 
 
@@ -45,6 +46,24 @@ def build(
     adapted = _adapt(mechanism, spot, place)
     _try_out(adapted, spot, place)
     return adapted
+
+
+@torch.no_grad()
+def is_born_identity(adapted: nn.Module, feature: Feature) -> bool:
+    """Whether a mechanism returns its input as it is until it has learned, as one does whose last
+    layer or whose own gain is born 0.
+
+    >>> from foveal.surgery.feature import Feature
+    >>> feature = Feature((1, 8, 4, 4), torch.float32, torch.device("cpu"), "map", 8, (4, 4), 0)
+    >>> [is_born_identity(create_attention(name, 8), feature) for name in ("gc", "se")]
+    [True, False]
+    """
+    x = torch.randn(feature.shape, generator=torch.Generator().manual_seed(0))
+    was = adapted.training
+    adapted.eval()
+    y = adapted(x)
+    adapted.train(was)
+    return torch.equal(y, x)
 
 
 def attention_spec(attention: Any) -> str | None:

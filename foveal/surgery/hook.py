@@ -17,24 +17,25 @@ CHILD = "foveal_attention"
 
 
 class Inserted(nn.Module):
-    """A mechanism in its place: y + s·(m(x) − y), with s born 0, or m(x) alone.
+    """A mechanism in its place: y + s·(m(x) − y) with a learned s, or m(x) alone.
 
     A checkpoint from before the insertion has nothing for this module; loading one leaves it as it
     is, also with `strict=True`. A checkpoint that holds some of its keys and not others is refused.
 
     Args:
         attention: the mechanism, in an adapter where the host speaks another layout.
-        identity: whether to blend by a learned strength, born 0.
+        strength: the learned s at birth; None for m(x) alone.
         entry: the plan of this insertion, as `save_insertion` writes it.
     """
 
     __jit_unused_properties__ = ("mechanism",)
     strength: nn.Parameter | None
 
-    def __init__(self, attention: nn.Module, identity: bool, entry: dict[str, Any]):
+    def __init__(self, attention: nn.Module, strength: float | None, entry: dict[str, Any]):
         super().__init__()
         self.attention = attention
-        self.register_parameter("strength", nn.Parameter(torch.zeros(1)) if identity else None)
+        learned = None if strength is None else nn.Parameter(torch.full((1,), strength))
+        self.register_parameter("strength", learned)
         self.enabled = True
         self.entry = entry
 

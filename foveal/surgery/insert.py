@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+import torch
 from torch import nn
 
 from foveal.core.errors import FovealError, did_you_mean
-from foveal.surgery.build import attention_spec, build
+from foveal.surgery.build import attention_spec, build, is_born_identity
 from foveal.surgery.compare import Outputs, difference, largest_difference, outputs
 from foveal.surgery.example import keep_random_state
 from foveal.surgery.fasten import fasten, fastened, loosen
@@ -94,7 +95,8 @@ def insert(
             taking its input and standing for its output; `inside_residual`: at the end of the
             residual branches of a block, before they are added to the shortcut.
         init: `identity`: y + s·(m(x) − y) with a learned s born 0, so that nothing changes at
-            birth; `paper`: m(x) as the paper has it. With `replace` the first blends the mechanism
+            birth (born 1 where m itself returns its input at birth, for two zeros would never
+            learn); `paper`: m(x) as the paper has it. With `replace` the first blends the mechanism
             with the module it replaces, the second no longer runs that module, whose parameters
             keep their keys and take no gradient until `remove` or `enable(model, False)`.
         example_input: what to call the model with: a tensor, a tuple of arguments or a dict of
@@ -118,15 +120,13 @@ def insert(
     found, skipped = spots(choose(where, traced), position, traced)
     spec = attention_spec(attention)
     with keep_random_state(model):
-        inserted = [
-            Inserted(
-                build(attention, spot, options),
-                identity=init == "identity",
-                entry=_entry(spot, position, init, spec, options),
-            )
-            for spot in found
-        ]
-    change = put_in(model, found, inserted, traced.example)
+        inserted = []
+        for spot in found:
+            mechanism = build(attention, spot, options)
+            strength = _strength_at_birth(mechanism, spot) if init == "identity" else None
+            entry = _entry(spot, position, init, spec, options)
+            inserted.append(Inserted(mechanism, strength, entry))
+    change = put_in(model, found, inserted, traced.example, silent=init == "identity")
     return report(model, found, inserted, change, skipped)
 
 
@@ -140,15 +140,20 @@ class Change:
     keys: list[str]
 
 
-def put_in(model: nn.Module, found: list[Spot], inserted: list[Inserted], example: Any) -> Change:
-    """Fasten all, compare the outputs, and undo all if they are not what they should be."""
+def put_in(
+    model: nn.Module, found: list[Spot], inserted: list[Inserted], example: Any, *, silent: bool
+) -> Change:
+    """Fasten all, compare the outputs, and undo all if they are not what they should be.
+
+    Args:
+        silent: whether the outputs must not change at all.
+    """
     before, keys = outputs(model, example), set(model.state_dict())
     own = set(inserted)
     try:
         for spot, one in zip(found, inserted, strict=True):
             one.to(spot.feature.device, spot.feature.dtype).train(spot.module.training)
             one.entry["module"] = fasten(model, spot, one)
-        silent = all(one.strength is not None and not one.strength.any() for one in inserted)
         if not silent:  # what the host computes around the mechanisms must be unchanged
             _switch(inserted, False)
             _check_unchanged(model, before, outputs(model, example))
@@ -157,7 +162,7 @@ def put_in(model: nn.Module, found: list[Spot], inserted: list[Inserted], exampl
         if silent:
             _check_unchanged(model, before, after)
         change = largest_difference(before.returned, after.returned)
-        heard = _is_heard(model, inserted, before, after, example)
+        heard = change > 0 or _is_heard(model, inserted, before, example)
         lost = keys - set(model.state_dict())
         if lost:
             raise FovealError(f"the host would lose the keys {', '.join(sorted(lost)[:3])}")
@@ -246,19 +251,27 @@ def _check_unchanged(model: nn.Module, before: Outputs, after: Outputs) -> None:
         )
 
 
-def _is_heard(
-    model: nn.Module, inserted: list[Inserted], before: Outputs, after: Outputs, example: Any
-) -> bool:
-    """Whether the mechanisms, at full strength, change what the model returns."""
-    blended = [one.strength for one in inserted if one.strength is not None]
-    if not blended:
-        return largest_difference(before.returned, after.returned) > 0
-    values = [strength.detach().clone() for strength in blended]
-    for strength in blended:
-        strength.data.fill_(1)
+def _strength_at_birth(mechanism: nn.Module, spot: Spot) -> float:
+    """0, unless a mechanism that is born an identity takes and returns the same value: then
+    neither of two factors born 0 would ever have a gradient, and the strength is born 1."""
+    same_value = spot.position != "replace"
+    return 1.0 if same_value and is_born_identity(mechanism, spot.feature) else 0.0
+
+
+@torch.no_grad()
+def _is_heard(model: nn.Module, inserted: list[Inserted], before: Outputs, example: Any) -> bool:
+    """Whether the mechanisms, at full strength and once they have learned something, change what
+    the model returns. What is changed for the trial is put back."""
+    held = {p: p.clone() for one in inserted for p in one.parameters()}
+    with keep_random_state(model):
+        for parameter in held:
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    for one in inserted:
+        if one.strength is not None:
+            one.strength.fill_(1)
     full = outputs(model, example)
-    for strength, value in zip(blended, values, strict=True):
-        strength.data.copy_(value)
+    for parameter, value in held.items():
+        parameter.copy_(value)
     return largest_difference(before.returned, full.returned) > 0
 
 

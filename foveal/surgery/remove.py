@@ -7,7 +7,7 @@ from foveal.surgery.hook import Inserted, Instead
 from foveal.surgery.materialize import Wrapped, unwrap
 
 
-def inserted_modules(model: nn.Module) -> dict[str, nn.Module]:
+def inserted_modules(model: nn.Module) -> dict[str, Inserted]:
     """The inserted modules by their paths; `.mechanism` of one is the mechanism itself.
 
     >>> host = nn.Sequential(nn.Conv2d(3, 8, 3))

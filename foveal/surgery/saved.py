@@ -85,12 +85,12 @@ def load_insertion(
     with keep_random_state(model):
         for i, (entry, spot) in enumerate(zip(plan["places"], found, strict=True)):
             mechanism = build(_attention(entry), spot, entry["options"])
-            one = Inserted(mechanism, entry["init"] == "identity", dict(entry))
+            one = Inserted(mechanism, 0.0 if entry["init"] == "identity" else None, dict(entry))
             prefix = f"{i}."
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             _load(one, own, entry["path"], Path(path))
             inserted.append(one)
-    change = put_in(model, found, inserted, traced.example)
+    change = put_in(model, found, inserted, traced.example, silent=False)
     return report(model, found, inserted, change, {})
 
 

@@ -100,6 +100,23 @@ def test_identity_is_silent_and_learns(host: Host, position: str) -> None:
         assert module.mechanism.factor.grad.any()
 
 
+def test_a_mechanism_born_an_identity_learns_too() -> None:
+    host = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1))
+    x = torch.rand(2, 3, 8, 8)
+    before = host(x)
+    report = foveal.insert(host, "gc", where="0", example_input=x)  # its last layer is born 0
+    assert torch.equal(host(x), before)
+    assert report.heard
+    gc = host[0].foveal_attention.mechanism
+    born = {name: p.detach().clone() for name, p in gc.named_parameters()}
+    optimiser = torch.optim.SGD(host.parameters(), lr=0.1)
+    for _ in range(3):  # the last layer moves first, then those before it
+        optimiser.zero_grad()
+        host(x).square().sum().backward()
+        optimiser.step()
+    assert not [name for name, p in gc.named_parameters() if torch.equal(p, born[name])]
+
+
 def test_the_callers_random_numbers_and_state_stay(host: Host) -> None:
     host.train()
     host.blocks[0].eval()

@@ -1,6 +1,6 @@
 """Laws about a mechanism inside somebody's model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,13 @@ class TokensHost(nn.Module):
 
 @law("insertion", catches="an insertion that alters a pretrained model by one bit, or never learns")
 def insertion_silent_and_learns(subject: Subject) -> None:
-    """Bit-equal at birth; the scalar has a gradient, and after one step the mechanism has too."""
+    """Bit-equal at birth, and all that was inserted learns: of a stirred mechanism the strength
+    first and then the rest; of one as it is born, layer by layer where some are born 0."""
+    _check_in_host(subject, subject.module, steps=1)
+    _check_in_host(subject, subject.build, steps=3)
+
+
+def _check_in_host(subject: Subject, build: Callable[[int], nn.Module], steps: int) -> None:
     from foveal.surgery.insert import insert
 
     torch.manual_seed(0)
@@ -47,7 +53,7 @@ def insertion_silent_and_learns(subject: Subject) -> None:
     x = subject.input(channels=3)
     with torch.no_grad():
         before = host(x)
-    insert(host, lambda channels: subject.module(channels), where="body", example_input=x)
+    insert(host, lambda channels: build(channels), where="body", example_input=x)
     with torch.no_grad():
         if not torch.equal(host.eval()(x), before):
             raise BrokenLawError("the host's output changes when the mechanism is inserted")
@@ -55,13 +61,15 @@ def insertion_silent_and_learns(subject: Subject) -> None:
         raise BrokenLawError("the host's state dict loses keys")
     added = {name: p for name, p in host.named_parameters() if name not in keys}
     optimizer = torch.optim.SGD(added.values(), lr=0.1)
-    if not _learning(host, added, x):
-        raise BrokenLawError("nothing that was inserted gets a gradient")
-    optimizer.step()
-    optimizer.zero_grad()
+    for _ in range(steps):
+        if not _learning(host, added, x):
+            raise BrokenLawError("nothing that was inserted gets a gradient")
+        optimizer.step()
+        optimizer.zero_grad()
     dead = added.keys() - _learning(host, added, x)
     if dead:
-        raise BrokenLawError(f"after one step {', '.join(sorted(dead))} still get no gradient")
+        after = "one step" if steps == 1 else f"{steps} steps"
+        raise BrokenLawError(f"after {after} {', '.join(sorted(dead))} still get no gradient")
 
 
 def _learning(host: nn.Module, added: Mapping[str, nn.Parameter], x: Tensor) -> set[str]:
