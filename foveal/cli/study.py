@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from foveal.cli.output import AsJson, console, print_json, print_table
 from foveal.core.errors import require
-from foveal.report.numbers import LEVEL, finite
+from foveal.report.numbers import LEVEL
 from foveal.report.table import Row, verdict_rows
 
 if TYPE_CHECKING:
     from foveal.study.prepare import Prepared
     from foveal.study.records import Study
+
+
+HEADINGS = (
+    "variant",
+    "role",
+    "accuracy",
+    "difference",
+    "p (Holm)",
+    "verdict",
+    "size",
+    "time",
+)
+WIDTH = 110
 
 
 def study(
@@ -46,7 +62,8 @@ def study(
     Examples: foveal study · foveal study flowers.yaml --out studies/flowers · foveal study --resume
     """
     for module in ("lightning", "scipy", "sklearn", "torchmetrics"):
-        require(module, "study")
+        if find_spec(module) is None:  # they take seconds to import, and workers do that
+            require(module, "study")
     from foveal.study.config import load_config
     from foveal.study.prepare import prepare
     from foveal.study.run import run_study
@@ -79,21 +96,28 @@ def show_verdicts(study: Study) -> None:
     """The verdicts on the terminal, and in words what they rest on."""
     rows = verdict_rows(study)
     bare = next((row["parameters"] for row in rows if row["role"] == "none"), None)
-    columns = (
-        "variant",
-        "role",
-        "accuracy",
-        "difference",
-        "p (Holm)",
-        "verdict",
-        "parameters",
-        "latency",
+    # a pipe has no width of its own
+    wide = Console(width=None if console.is_terminal else WIDTH)
+    cells = [_cells(row, bare) for row in rows]
+    narrow = wide.width < WIDTH
+    if narrow:  # the names of controls say their role
+        cells = [tuple(_folded(cell) for cell in (name, *rest)) for name, _, *rest in cells]
+    table = Table(
+        title=study.name,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    print_table(study.name, columns, [_cells(row, bare) for row in rows])
+    for heading in [h for h in HEADINGS if not (narrow and h == "role")]:
+        table.add_column(_folded(heading) if narrow else heading, no_wrap=True)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    wide.print(table, highlight=False)
     for row in rows:
         for line in _words(row):
-            console.print(escape(line))
-    console.print(f"[dim]{escape(_design(study))}[/dim]")
+            console.print(escape(line), highlight=False)
+    console.print(f"[dim]{escape(_design(study))}[/dim]", highlight=False)
 
 
 def _cells(row: Row, bare: int | None) -> tuple[str, ...]:
@@ -105,9 +129,16 @@ def _cells(row: Row, bare: int | None) -> tuple[str, ...]:
         _difference(row),
         "" if row["p_corrected"] is None else f"{row['p_corrected']:.3g}",
         row["verdict"] or "baseline",
-        "" if not bare or added is None else f"{100 * added / bare:+.1f} %",
-        "" if row["latency_ratio"] is None else f"× {row['latency_ratio']:.2f}",
+        "" if not bare or added is None else f"{100 * added / bare:+.1f}%",
+        "" if row["latency_ratio"] is None else f"×{row['latency_ratio']:.2f}",
     )
+
+
+def _folded(text: str) -> str:
+    """A cell on two lines, for a terminal of 80 columns."""
+    for sign in (" ±", " [", " (", " distinguishable"):
+        text = text.replace(sign, f"\n{sign[1:]}")
+    return text
 
 
 def _difference(row: Row, before: str = "") -> str:
@@ -147,10 +178,11 @@ def _words(row: Row) -> list[str]:
 def _design(study: Study) -> str:
     asked = sum(variant.role == "attention" for variant in study.variants)
     return (
-        f"Accuracy on the test pictures after the last epoch, in per cent, mean ± standard "
+        "Accuracy on the test pictures after the last epoch, in per cent, mean ± standard "
         f"deviation of {len(study.seeds)} seeds. Differences are paired by seed, with {LEVEL} "
         "bootstrap intervals (not corrected); p is exact, corrected by Holm over the "
-        f"{asked} mechanisms asked about, and over the controls among themselves."
+        f"{asked} mechanisms asked about, and over the controls among themselves. "
+        "Size: parameters added. Time: of a forward pass, as a multiple of no attention's."
     )
 
 
@@ -182,9 +214,7 @@ def _as_data(study: Study, paths: list[Path]) -> dict[str, Any]:
         "folder": str(study.folder),
         "seeds": study.seeds,
         "variants": verdict_rows(study),
-        "comparisons": [
-            asdict(c) | {"smallest_effect": finite(c.smallest_effect)} for c in study.comparisons
-        ],
+        "comparisons": [asdict(comparison) for comparison in study.comparisons],
         "costs": [asdict(cost) for cost in study.costs],
         "written": [str(path) for path in paths],
     }

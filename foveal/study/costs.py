@@ -9,7 +9,7 @@ from foveal.study.records import Cost
 from foveal.study.variants import baseline, build, example_of, study_data
 from foveal.train.fit import reproducible
 
-SECONDS = 1.5
+SECONDS = 1.0
 
 
 def costs_of(config: StudyConfig, prepared: Prepared) -> list[Cost]:
