@@ -145,7 +145,7 @@ class StudyConfig:
         _check(
             not twice,
             "variants",
-            f"two variants would be called {', '.join(sorted(twice))}; give each a name: of its own",
+            f"two variants would be called {', '.join(sorted(twice))}; give each its own name",
         )
         seeds = self.seed_list
         _check(len(seeds) >= 2, "seeds", "seeds must be at least 2; a verdict needs more")

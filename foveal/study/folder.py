@@ -42,7 +42,9 @@ def open_folder(folder: Path, config: StudyConfig, resume: bool) -> Study | None
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if not path.name.startswith("."))
+    """What the folder holds beside hidden files and a plan that was cut off before its end."""
+    ours = ("study.yaml", "pairing.json")
+    return (p for p in folder.iterdir() if not p.name.startswith(".") and p.name not in ours)
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
@@ -111,4 +113,6 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise FovealError(f"another process is working on the study in {folder}") from error
+        for torn in folder.glob("**/.*.json.*"):
+            torn.unlink()  # left by a process that was killed while it wrote
         yield

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import FovealError
@@ -74,6 +75,8 @@ def prepare(config: StudyConfig) -> Prepared:
         FovealError: naming the variant that does not fit, the picture that cannot be read, or the
             seeds that are the same.
     """
+    if config.training.device == "gpu" and not torch.cuda.is_available():
+        raise FovealError("training.device is gpu, and torch sees none here; say cpu")
     data = study_data(config.data)
     read_all(data)
     seed = config.seed_list[0]
@@ -142,7 +145,8 @@ def _try_out(model: nn.Module, data: ImageData, config: StudyConfig) -> float:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise FovealError(
             f"{config.model.name} fails on this study's pictures "
-            f"({data.channels}×{data.size}×{data.size}): {type(error).__name__}: {reason}"
+            f"({data.channels}×{data.size}×{data.size}): {type(error).__name__}: {reason} "
+            "(data.image_size sets their size)"
         ) from error
     steps = len(data.train) // batch + len(data.test) / batch / 3  # a test is a third of a step
     return taken * steps * config.training.epochs

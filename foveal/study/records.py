@@ -2,6 +2,7 @@
 
 STUDY/study.yaml                      the whole configuration, defaults filled in
 STUDY/plan.json                       variants, seeds, what the design can see, environment
+STUDY/pairing.json                    for each seed, the hashes that all its runs must have
 STUDY/runs/VARIANT/seed-0007.json     one finished run each, written the moment it ends
 STUDY/costs.json                      what each variant costs
 STUDY/verdicts.json                   the comparisons
@@ -69,7 +70,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A variant against the baseline, paired by seed."""
+    """A variant against the baseline, or against its own control, paired by seed."""
 
     variant: str
     baseline: str
@@ -79,14 +80,16 @@ class Comparison:
     difference: float
     """Mean paired difference, variant minus baseline."""
     interval: tuple[float, float]
-    """Bootstrap confidence interval of the difference."""
+    """Bootstrap confidence interval of the difference, at 95 %, not corrected."""
     p: float
     """Exact paired permutation test, two-sided."""
     p_corrected: float | None
-    """After Holm's correction over the variants that the study asks about; None for a control."""
+    """After Holm's correction: over the variants that the study asks about; over the controls, for
+    a control; over the variants that have such a control, for a comparison with it."""
     verdict: VerdictWord
     smallest_effect: float
-    """The smallest true difference that this design finds with the stated power."""
+    """The smallest true difference that this design finds with the stated power, from the observed
+    deviation of the paired differences; infinite where nothing could have been significant."""
 
 
 @dataclass(frozen=True)

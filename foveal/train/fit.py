@@ -1,6 +1,7 @@
 """Train one model, quietly, on one thread, and the same way every time."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,7 +90,10 @@ def fit(
             num_sanity_val_steps=0,
             deterministic=True,
         )
-        trainer.fit(module, train, test)
+        try:
+            trainer.fit(module, train, test)
+        except SystemExit as error:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from error
     return Fitted(module.history[-1]["val_metric"], module.history, order.hash)
 
 
@@ -108,6 +112,7 @@ def reproducible() -> Iterator[None]:
     strict = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA asks for it
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:

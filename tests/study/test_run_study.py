@@ -217,3 +217,20 @@ def test_what_is_written_is_plain_json(finished):
     study, _ = finished
     for path in study.folder.rglob("*.json"):
         json.loads(path.read_text())
+
+
+def test_a_study_killed_while_it_wrote_its_plan_begins_anew(tmp_path, monkeypatch):
+    out = tmp_path / "torn"
+    out.mkdir()
+    (out / "study.yaml").write_text("name: small\n")
+    (out / ".plan.json.x7").write_text("{")
+    monkeypatch.setattr(workers, "run_trial", None)
+    refuses("none with seed 0 failed", out=out, resume=True)  # it got as far as training
+    assert (out / "plan.json").is_file()
+    assert not (out / ".plan.json.x7").exists()
+
+
+def test_a_gpu_that_is_not_there_is_told_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    gpu = replace(SMALL, training=replace(SMALL.training, device="gpu"))
+    refuses("torch sees none here", gpu, tmp_path / "out")
