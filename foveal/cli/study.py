@@ -74,14 +74,18 @@ def study(
         _show_plan(prepare(chosen), workers or default_workers(), json)
         return
     remarks = Console(stderr=True)
-    result = run_study(
-        chosen,
-        out,
-        resume=resume,
-        workers=workers,
-        progress=not json,
-        say=lambda text: remarks.print(escape(text)),
-    )
+    try:
+        result = run_study(
+            chosen,
+            out,
+            resume=resume,
+            workers=workers,
+            progress=not json,
+            say=lambda text: remarks.print(escape(text), highlight=False),
+        )
+    except KeyboardInterrupt:
+        remarks.print("Interrupted. What was finished is kept; go on with --resume.")
+        raise
     from foveal.report import write_report
 
     paths = write_report(result.folder)

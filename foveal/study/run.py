@@ -1,6 +1,7 @@
 """A study from its configuration to its verdicts."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -74,10 +75,14 @@ def _train(prepared: Prepared, folder: Path, workers: int, progress: bool) -> No
         if (variant.name, seed) not in finished
     ]
     total = len(jobs) + len(finished)
-    with progress_bar(progress, total, len(finished), config.training.epochs) as (epoch, done):
-        for run in run_jobs(config, folder, jobs, workers, epoch):
+    bar = progress_bar(progress, total, len(finished), config.training.epochs)
+    with (
+        bar as (on_epoch, on_run),
+        closing(run_jobs(config, folder, jobs, workers, on_epoch)) as runs,
+    ):
+        for run in runs:
             check_pairing(run, prepared.pairing)
-            done()
+            on_run()
 
 
 def _paired_runs(prepared: Prepared, folder: Path) -> list[Run]:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -22,7 +22,7 @@ OnEpoch = Callable[[], None]
 
 def run_jobs(
     config: StudyConfig, folder: Path, jobs: Sequence[Job], workers: int, on_epoch: OnEpoch
-) -> Iterator[Run]:
+) -> Generator[Run, None, None]:
     """Run jobs, several at a time; each is on disk before it is handed out.
 
     With one worker the runs are made in this process. A run is the same either way.
@@ -145,7 +145,7 @@ def _serve(pipe: Connection, config: StudyConfig, folder: Path) -> None:
             pipe.send(("done", run))
         except FovealError as error:
             pipe.send(("failed", str(error)))
-        except BrokenPipeError:
+        except (BrokenPipeError, KeyboardInterrupt):
             return
 
 
