@@ -69,6 +69,19 @@ def test_all_variants_compute_the_same_before_training():
     assert all(torch.equal(answers[0], a) for a in answers)
 
 
+@pytest.mark.parametrize("name", ["cbam", "danet", "gc"])
+def test_frozen_gates_are_silent_at_birth_and_matter_once_their_strength_has_grown(name):
+    pictures = study_data(CONFIG.data).test.__getitems__([0, 1])[0]
+    variant = attention_variant(VariantConfig(name, where="last_stage"))
+    bare, frozen = built(baseline()).model.eval(), built(control(variant, "frozen")).model.eval()
+    with torch.no_grad():
+        assert torch.equal(bare(pictures), frozen(pictures))
+    frozen(pictures).sum().backward()
+    strength = next(p for key, p in frozen.named_parameters() if key.endswith("strength"))
+    assert strength.grad is not None
+    assert strength.grad.abs().item() > 0
+
+
 def test_controls_stand_at_the_same_places():
     places = [built(v).places for v in (CBAM, control(CBAM, "frozen"), control(CBAM, "matched"))]
     assert places[0] == places[1] == places[2]
