@@ -6,6 +6,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
 from unittest.mock import patch
 
+# Imported here, before any test sets COLUMNS: a console made under it keeps that width for good.
+import foveal.cli.output  # noqa: F401
 from foveal.cli import main
 
 
