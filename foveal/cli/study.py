@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +34,7 @@ HEADINGS = (
     "size",
     "time",
 )
-WIDTH = 110
+WIDTH = 140
 
 
 def study(
@@ -103,25 +104,29 @@ def show_verdicts(study: Study) -> None:
     # a pipe has no width of its own
     wide = Console(width=None if console.is_terminal else WIDTH)
     cells = [_cells(row, bare) for row in rows]
-    narrow = wide.width < WIDTH
-    if narrow:  # the names of controls say their role
-        cells = [tuple(_folded(cell) for cell in (name, *rest)) for name, _, *rest in cells]
-    table = Table(
-        title=study.name,
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for heading in [h for h in HEADINGS if not (narrow and h == "role")]:
-        table.add_column(_folded(heading) if narrow else heading, no_wrap=True)
-    for row in cells:
-        table.add_row(*map(escape, row))
+    table = _table(study.name, HEADINGS, cells)
+    if wide.measure(table, options=wide.options.update(max_width=1000)).maximum > wide.width:
+        # the names of controls say their role
+        folded = [
+            [_folded(cell) for cell in (name, *rest)] for name, _, *rest in (HEADINGS, *cells)
+        ]
+        table = _table(study.name, folded[0], folded[1:])
     wide.print(table, highlight=False)
     for row in rows:
         for line in _words(row):
             console.print(escape(line), highlight=False)
     console.print(f"[dim]{escape(_design(study))}[/dim]", highlight=False)
+
+
+def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def _cells(row: Row, bare: int | None) -> tuple[str, ...]:

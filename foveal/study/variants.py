@@ -143,14 +143,7 @@ def _insert(model: nn.Module, variant: Variant, example: Tensor) -> tuple[str, .
         insertion = put(model, variant.attention, options=variant.options)
     if variant.role == "frozen":
         for one in inserted_modules(model).values():
-            _freeze(one)
+            stir_and_freeze(one.mechanism)
+            if one.strength is not None:  # born 1 for an identity, which it is no more
+                nn.init.zeros_(one.strength)
     return tuple(place.path for place in insertion.places)
-
-
-@torch.no_grad()
-def _freeze(inserted: nn.Module) -> None:
-    """Random gates for good, silent at birth; the insertion's own strength still learns."""
-    stir_and_freeze(inserted.mechanism)  # pyright: ignore[reportArgumentType]
-    if inserted.strength is not None:
-        # a mechanism that is born an identity has a strength of 1, and stirred it is none
-        inserted.strength.zero_()  # pyright: ignore

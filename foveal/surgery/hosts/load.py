@@ -4,16 +4,14 @@ timm:NAME · torchvision:NAME · py:package.module:factory · builtin:small_cnn
 """
 
 import inspect
-import os
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import FovealError, did_you_mean, require
+from foveal.core.imports import import_callable
 from foveal.surgery.hosts.small_cnn import small_cnn
 
 BUILTIN: dict[str, Callable[..., nn.Module]] = {"small_cnn": small_cnn}
@@ -198,32 +196,7 @@ def _new_stem(model: nn.Module, in_channels: int, name: str) -> None:
 
 def _from_factory(name: str, num_classes: int | None, in_channels: int) -> nn.Module:
     spec = f"py:{name}"
-    module_name, _, factory_name = name.partition(":")
-    if not factory_name:
-        raise FovealError(f"{spec} must be py:package.module:factory, with the factory's name")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # the user's module usually lies where the command is run
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
-            raise FovealError(
-                f"{spec}: there is no module {error.name!r} on Python's path or in {os.getcwd()}"
-            ) from error
-        raise FovealError(
-            f"{spec}: importing {module_name} failed, it needs {error.name!r}, "
-            "which is not installed"
-        ) from error
-    except Exception as error:
-        raise FovealError(
-            f"{spec}: importing {module_name} failed: {type(error).__name__}: {_short(error)}"
-        ) from error
-    factory = getattr(module, factory_name, None)
-    if not callable(factory):
-        raise FovealError(
-            f"{spec}: {module_name} has no function or class {factory_name!r}"
-            f"{did_you_mean(factory_name, vars(module))}"
-        )
+    factory = import_callable(spec)
     try:
         model = factory(**_accepted(factory, num_classes, in_channels))
     except Exception as error:
