@@ -2,6 +2,7 @@
 
 A fenced block `python file=docs/snippets/x.py` must equal that file, and every snippet runs.
 A `console file=…` block holds commands, each after `$ `, with the output they really print.
+A `yaml file=…` block is a study's configuration that Foveal reads.
 """
 
 import os
@@ -12,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from foveal.study.config import load_config
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 SNIPPETS = sorted((ROOT / "docs/snippets").glob("*.py"))
+STUDIES = sorted((ROOT / "docs/snippets").glob("*.yaml"))
 CONSOLES = sorted((ROOT / "docs/snippets").glob("*.console"))
-BLOCK = re.compile(r"^```(?:python|console) file=(\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(?:python|console|yaml) file=(\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -52,9 +56,15 @@ def test_console_output_is_real(console: Path, tmp_path: Path) -> None:
     session = re.split(r"^\$ (.*)\n", console.read_text(), flags=re.MULTILINE)
     assert session[0] == "", "a console file begins with a command"
     for command, expected in zip(session[1::2], session[2::2], strict=True):
-        assert run(["sh", "-c", command], tmp_path).rstrip() == expected.rstrip()
+        printed = run(["sh", "-c", command], tmp_path)
+        assert [line.rstrip() for line in printed.rstrip().splitlines()] == expected.splitlines()
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda p: p.name)
+def test_study_is_read(study: Path) -> None:
+    assert load_config(study).name == study.stem
 
 
 def test_every_snippet_is_shown_somewhere() -> None:
     shown = {name for d in DOCUMENTS for name, _ in BLOCK.findall(d.read_text())}
-    assert {str(p.relative_to(ROOT)) for p in [*SNIPPETS, *CONSOLES]} == shown
+    assert {str(p.relative_to(ROOT)) for p in [*SNIPPETS, *CONSOLES, *STUDIES]} == shown

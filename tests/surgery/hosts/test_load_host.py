@@ -77,7 +77,7 @@ def test_factory_gets_only_what_it_names(tmp_path, monkeypatch):
     assert (plain.out_channels, sized.out_channels) == (2, 9)
     with pytest.raises(FovealError, match="RuntimeError: no weights here"):
         load_host("py:my_hosts:broken")
-    with pytest.raises(FovealError, match="importing needs_more failed.*a_thing_not_installed"):
+    with pytest.raises(FovealError, match=r"importing needs_more failed.*a_thing_not_installed"):
         load_host("py:needs_more:x")
 
 
