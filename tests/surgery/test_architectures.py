@@ -99,6 +99,11 @@ def results(model: nn.Module, x: Tensor) -> list[Tensor]:
     return list(out.values()) if isinstance(out, dict) else [out]
 
 
+def mixed_precision(model: nn.Module, x: Tensor) -> list[Tensor]:
+    with torch.autocast("cpu", torch.bfloat16):
+        return results(model, x)
+
+
 def equal(a: list[Tensor], b: list[Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
@@ -145,9 +150,11 @@ def test_insertion_is_silent_and_removal_complete(host: str) -> None:
         graph(model),
     )
     checkpoint = {key: value.clone() for key, value in checkpoint.items()}
+    rough = mixed_precision(model, x)
 
     report = foveal.insert(model, "eca", where="stage_ends", example_input=x)
     assert equal(results(model, x), before)
+    assert equal(mixed_precision(model, x), rough)
     assert report.largest_change == 0
     assert set(checkpoint) < set(model.state_dict())
     assert report.keys_kept == len(checkpoint)
