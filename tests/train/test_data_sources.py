@@ -117,10 +117,14 @@ def test_torchvision_dataset_on_disk_is_read(tmp_path):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part, count in (("train", 6), ("t10k", 4)):
-        head = (2051).to_bytes(4) + count.to_bytes(4) + (28).to_bytes(4) * 2
+        head = (2051).to_bytes(4, "big") + count.to_bytes(4, "big") + (28).to_bytes(4, "big") * 2
         pixels = bytes(range(196)) * 4 * count
         (raw / f"{part}-images-idx3-ubyte").write_bytes(head + pixels)
-        answers = (2049).to_bytes(4) + count.to_bytes(4) + bytes(i % 3 for i in range(count))
+        answers = (
+            (2049).to_bytes(4, "big")
+            + count.to_bytes(4, "big")
+            + bytes(i % 3 for i in range(count))
+        )
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(answers)
     data = load_data("torchvision:MNIST", root=str(tmp_path), image_size=28)
     assert (len(data.train), len(data.test), data.channels) == (6, 4, 1)
