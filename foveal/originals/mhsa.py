@@ -8,28 +8,10 @@ from torch.nn import functional as F
 
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.core.errors import FovealError
+from foveal.originals.calls import SequenceFirst
 from foveal.originals.registry import Translation, original
 from foveal.originals.state import State
 from foveal.originals.widths import same_width
-
-
-class SequenceFirst(nn.Module):
-    """Let a mechanism over tokens take them with the sequence first, as torch's default has them.
-
-    Shape: (N, B, C) → (N, B, C).
-    """
-
-    def __init__(self, mechanism: nn.Module):
-        super().__init__()
-        self.mechanism = mechanism
-
-    def forward(self, *tokens: Tensor) -> Tensor:
-        first = tokens[0].transpose(0, 1)
-        others = (first if t is tokens[0] else t.transpose(0, 1) for t in tokens[1:])
-        return self.mechanism(first, *others).transpose(0, 1)
-
-    def attention_map(self, x: Tensor) -> Tensor:
-        return self.mechanism.attention_map(x.transpose(0, 1))  # pyright: ignore
 
 
 class TorchMHSA(MHSA):

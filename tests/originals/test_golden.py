@@ -11,11 +11,11 @@ import foveal
 from foveal.originals import list_originals
 
 FOLDER = Path(__file__).parents[1] / "golden"
-CASES = {case["key"]: case for case in json.loads((FOLDER / "index.json").read_text())}
+CASES = {file.stem: json.loads(file.read_text()) for file in FOLDER.glob("*.json")}
 
 
 def load(key):
-    tensors = load_file(FOLDER / CASES[key]["file"])
+    tensors = load_file(FOLDER / f"{key}.safetensors")
     weights = {k.removeprefix("param."): t for k, t in tensors.items() if k.startswith("param.")}
     return tensors, foveal.from_original(key, CASES[key]["args"], weights)
 

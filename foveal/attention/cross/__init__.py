@@ -1,0 +1,3 @@
+"""One weight per pair between two inputs."""
+
+__all__ = []
