@@ -23,3 +23,12 @@ def hidden_width(
             f"hidden={hidden} must be at least 1; leave it out for channels/reduction"
         )
     return hidden
+
+
+def fitting_groups(channels: int, groups: int) -> int:
+    """The largest number of equal groups that the channels make, not above `groups`.
+
+    >>> fitting_groups(64, 8), fitting_groups(20, 8), fitting_groups(7, 4)
+    (8, 5, 1)
+    """
+    return next(n for n in range(min(groups, channels), 0, -1) if channels % n == 0)
