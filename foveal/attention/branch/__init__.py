@@ -1,5 +1,6 @@
 """One weight per branch of several."""
 
 from foveal.attention.branch.sk import SK
+from foveal.attention.branch.split_attn import SplitAttention
 
-__all__ = ["SK"]
+__all__ = ["SK", "SplitAttention"]
