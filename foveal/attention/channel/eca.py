@@ -10,6 +10,7 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.activation import activation
+from foveal.ops.gate import gate_channels
 
 
 def adaptive_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
@@ -64,10 +65,12 @@ class ECA(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
         """One weight per channel, in (0, 1)."""
-        means = x.mean((2, 3))[:, None]  # (B, 1, C)
+        return self._weigh(x.mean((2, 3)))[..., None, None]
+
+    def _weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
         edge = self.kernel_size // 2
-        scores = self.conv(F.pad(means, (edge, edge), self.padding))
-        return self.gate(scores).mT[..., None]
+        scores = self.conv(F.pad(means[:, None], (edge, edge), self.padding))
+        return self.gate(scores)[:, 0]
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        return gate_channels(x, self._weigh, self.parameters())

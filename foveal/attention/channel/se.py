@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.activation import activation
+from foveal.ops.gate import gate_channels
 from foveal.ops.norm import BatchNorm1d
 from foveal.ops.width import hidden_width
 
@@ -63,8 +64,13 @@ class SE(nn.Module):
         pooled = x.mean((2, 3))  # (B, C)
         if self.add_max:
             pooled = 0.5 * (pooled + x.amax((2, 3)))
+        return self._weigh(pooled)[..., None, None]
+
+    def _weigh(self, pooled: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
         hidden = self.act(self.bn(self.squeeze(pooled)))
-        return self.gate(self.excite(hidden))[..., None, None]
+        return self.gate(self.excite(hidden))
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        if self.add_max:
+            return x * self.attention_map(x)
+        return gate_channels(x, self._weigh, self.parameters())

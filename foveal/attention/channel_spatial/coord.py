@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.gate import gate_strips
 from foveal.ops.norm import BatchNorm1d
 from foveal.ops.width import hidden_width
 
@@ -47,12 +48,17 @@ class CoordinateAttention(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """The product of both weights, in (0, 1)."""
-        height = x.shape[2]
-        means = torch.cat((x.mean(3), x.mean(2)), dim=2)  # (B, C, H + W)
-        shared = self.act(self.bn(self.shared(means)))
-        rows = self.rows(shared[..., :height]).sigmoid()
-        columns = self.columns(shared[..., height:]).sigmoid()
+        rows, columns = self._weigh(x.mean(3), x.mean(2))
         return rows[..., None] * columns[:, :, None]
 
+    def _weigh(
+        self, rows: Float[Tensor, "b c h"], columns: Float[Tensor, "b c w"]
+    ) -> tuple[Float[Tensor, "b c h"], Float[Tensor, "b c w"]]:
+        shared = self.act(self.bn(self.shared(torch.cat((rows, columns), dim=2))))
+        height = rows.shape[2]
+        rows = self.rows(shared[..., :height]).sigmoid()
+        columns = self.columns(shared[..., height:]).sigmoid()
+        return rows, columns
+
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        return gate_strips(x, self._weigh, self.parameters())
