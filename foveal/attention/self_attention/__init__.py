@@ -2,5 +2,6 @@
 
 from foveal.attention.self_attention.danet_position import DANetPosition
 from foveal.attention.self_attention.mhsa import MHSA
+from foveal.attention.self_attention.nonlocal_block import NonLocal
 
-__all__ = ["MHSA", "DANetPosition"]
+__all__ = ["MHSA", "DANetPosition", "NonLocal"]
