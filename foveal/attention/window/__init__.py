@@ -1,3 +1,5 @@
 """One weight per pair of positions within a window, a strip or a neighbourhood."""
 
-__all__ = []
+from foveal.attention.window.outlook import Outlook
+
+__all__ = ["Outlook"]
