@@ -28,6 +28,9 @@ FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
 def feature_map(name: str) -> Callable[[Tensor], Tensor]:
     """The map from queries and keys to features, by name; `"elu"` is elu(x) + 1.
 
+    Apply it before the heads are split: behind a transposition, PyTorch compiles the backward pass
+    of several of these for another order in memory than it meets.
+
     Raises:
         FovealError: if there is none; near names are suggested.
 
@@ -72,7 +75,9 @@ def linear_attend(
     shares = k.to(wide) / count
     summed = q.to(wide) @ (shares.mT @ v.to(wide))
     total = (q.to(wide) @ shares.sum(-2)[..., None]).to(wide)  # autocast narrows products
-    return (summed.to(wide) / _not_zero(total, eps / count, least / count)).to(v.dtype)
+    total = total if not eps else total + total.new_full((), eps) / count
+    total = total if not least else total.maximum(total.new_full((), least) / count)
+    return (summed.to(wide) / total).to(v.dtype)
 
 
 def linear_weights(
@@ -91,9 +96,5 @@ def linear_weights(
     """
     wide = torch.promote_types(q.dtype, torch.float32)
     scores = q.to(wide) @ k.to(wide).mT
-    return (scores / _not_zero(scores.sum(-1, keepdim=True), eps, least)).to(q.dtype)
-
-
-def _not_zero(total: Tensor, eps: float, least: float) -> Tensor:
-    total = total + eps if eps else total
-    return total.clamp_min(least) if least else total
+    total = scores.sum(-1, keepdim=True) + eps
+    return (scores / (total.clamp_min(least) if least else total)).to(q.dtype)
