@@ -4,8 +4,20 @@ from foveal.attention.channel_spatial.bam import BAM
 from foveal.attention.channel_spatial.cbam import CBAM
 from foveal.attention.channel_spatial.coord import CoordinateAttention
 from foveal.attention.channel_spatial.danet import DANet
+from foveal.attention.channel_spatial.ela import ELA
+from foveal.attention.channel_spatial.polarized import PolarizedAttention
 from foveal.attention.channel_spatial.scse import SCSE
 from foveal.attention.channel_spatial.simam import SimAM
 from foveal.attention.channel_spatial.triplet import TripletAttention
 
-__all__ = ["BAM", "CBAM", "SCSE", "CoordinateAttention", "DANet", "SimAM", "TripletAttention"]
+__all__ = [
+    "BAM",
+    "CBAM",
+    "ELA",
+    "SCSE",
+    "CoordinateAttention",
+    "DANet",
+    "PolarizedAttention",
+    "SimAM",
+    "TripletAttention",
+]
