@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from foveal.core.types import Map
+from foveal.ops.eager import runs_eagerly
 
 Network = Callable[..., Tensor | tuple[Tensor, ...]]
 
@@ -157,7 +158,7 @@ def _where_wanted(
 
 
 def _gated(x: Tensor, form: Any, network: Network, parameters: Iterable[nn.Parameter]) -> Tensor:
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if torch.is_grad_enabled() and runs_eagerly():
         return _Gated.apply(form, network, x, *parameters)  # pyright: ignore
     return _plainly(form, network, x)
 

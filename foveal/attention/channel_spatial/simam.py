@@ -1,12 +1,12 @@
 """Simple, parameter-free attention."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.standout import gate_standout, standout_weights
 
 
 @register_attention("simam", paper="Yang et al., SimAM, ICML 2021")
@@ -37,13 +37,7 @@ class SimAM(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """One weight per value, in [0.62, 1)."""
-        others = max(x.shape[2] * x.shape[3] - 1, 1)
-        # In float32 at least: half precision would overflow at deviations of 256.
-        wide = torch.promote_types(x.dtype, torch.float32)
-        energy = (x - x.mean((2, 3), keepdim=True)).to(wide).square()
-        variance = energy.sum((2, 3), keepdim=True) / others
-        inverse = 1 / (4 * (variance + self.e_lambda))
-        return torch.addcmul(energy.new_full((), 0.5), energy, inverse).sigmoid().to(x.dtype)
+        return standout_weights(x, self.e_lambda)
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        return gate_standout(x, self.e_lambda)
