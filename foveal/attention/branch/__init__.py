@@ -1,6 +1,7 @@
 """One weight per branch of several."""
 
+from foveal.attention.branch.epsa import EPSA
 from foveal.attention.branch.sk import SK
 from foveal.attention.branch.split_attn import SplitAttention
 
-__all__ = ["SK", "SplitAttention"]
+__all__ = ["EPSA", "SK", "SplitAttention"]
