@@ -1,0 +1,143 @@
+"""Gates made of each channel's mean and variance, or mean and norm, with few passes over the map."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from foveal.core.types import Map
+from foveal.ops.eager import runs_eagerly
+
+Second = Literal["variance", "norm"]
+_EPS = 1e-5
+
+
+def moments(x: Map, second: Second = "variance") -> tuple[Tensor, Tensor]:
+    """Each channel's mean, and its variance (divided by N) or the root of its sum of squares.
+
+    Args:
+        x: a map (B, C, H, W).
+        second: which second number. Of half-precision maps it comes in float32: the variance of
+            values above 256 overflows float16.
+
+    Returns:
+        The mean and the second number, both (B, C).
+
+    >>> mean, variance = moments(torch.tensor([1.0, 3.0]).view(1, 1, 1, 2))
+    >>> mean.item(), variance.item()
+    (2.0, 1.0)
+    """
+    mean, wide = x.mean((2, 3)), torch.promote_types(x.dtype, torch.float32)
+    if second == "norm":
+        return mean, torch.linalg.vector_norm(x, dim=(2, 3), dtype=wide)
+    return mean, (x - mean[..., None, None]).to(wide).square().mean((2, 3))
+
+
+def gate_by_moments(
+    x: Map, weigh: Callable[[Tensor, Tensor], Tensor], second: Second = "variance"
+) -> Map:
+    """x ⊙ weigh(mean, second), where `weigh` makes one weight per channel of the channels' moments.
+
+    The gradient by x is g·∂y + a + b·x, with a and b from the moments. Autograd, left to itself,
+    writes each term out and adds them up; here the terms meet in one place and are added as they
+    are made. Compilers do that unasked, and are given the plain formula.
+
+    Args:
+        x: a map (B, C, H, W).
+        weigh: from mean and second number (B, C) to weights (B, C).
+        second: as for `moments`.
+
+    >>> gate_by_moments(torch.rand(2, 8, 5, 7), lambda mean, variance: mean.sigmoid()).shape
+    torch.Size([2, 8, 5, 7])
+    """
+    if not runs_eagerly():
+        return x * _wide(weigh(*moments(x, second)).to(x.dtype))
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return x * _wide(weigh(*_fast_moments(x, second)).to(x.dtype))
+    through, slot, mean, more = _Read.apply(x, second)  # pyright: ignore[reportGeneralTypeIssues]
+    return _Scale.apply(x, through, slot, weigh(mean, more).to(x.dtype))  # pyright: ignore
+
+
+def _fast_moments(x: Tensor, second: Second) -> tuple[Tensor, Tensor]:
+    """`moments`, without derivatives, in one pass where group normalisation has a kernel for it."""
+    if second != "variance" or x.device.type != "cpu" or not x.is_contiguous():
+        return moments(x, second)
+    batch, channels, height, width = x.shape
+    # Its variance is taken about the mean; that of `var_mean` costs ten times as much on a CPU.
+    _, mean, inverse = torch.native_group_norm(
+        x, None, None, batch, channels, height * width, channels, _EPS
+    )
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return mean.to(x.dtype), (inverse.to(wide).pow(-2) - _EPS).clamp(min=0)
+
+
+class _Read(Function):
+    """The moments, and the map on its way to `_Scale` beside an empty slot.
+
+    `_Scale` sends back the gradient of its result as it is, and through the slot the weights to
+    scale it by. So the whole gradient by the map is made here, in one piece. Nobody else may use
+    the map that goes through, or the slot.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, second: Second) -> tuple[Tensor, ...]:
+        mean, more = _fast_moments(x, second)
+        ctx.second = second
+        ctx.save_for_backward(x, mean, more)
+        return x.view_as(x), x.new_zeros(x.shape[:2]), mean, more
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore
+        pull, weights, by_mean, by_more = gradients
+        x, mean, more = ctx.saved_tensors
+        size = x.shape[2] * x.shape[3]
+        if ctx.second == "variance":
+            slope = (by_more * (2 / size)).to(x.dtype)
+            constant = by_mean / size - slope * mean
+        else:  # the norm of nothing at all has no derivative: taken as 0
+            slope = torch.where(more > 0, by_more / more, 0).to(x.dtype)
+            constant = by_mean / size
+        result = torch.addcmul(_wide(constant), pull, _wide(weights))
+        return result.addcmul_(x, _wide(slope)), None
+
+
+class _Scale(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, through: Tensor, slot: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weights)
+        return x * _wide(weights)
+
+    @staticmethod
+    def backward(ctx: Any, pull: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
+        x, weights = ctx.saved_tensors
+        return None, pull, weights, _dot(pull, x)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Sum over positions of the products of two maps, channel by channel."""
+    if torch.is_grad_enabled() or not (a.is_contiguous() and b.is_contiguous()):
+        return (a * b).sum((2, 3))
+    # What group normalisation computes for its weight's gradient: it writes no products, and takes
+    # a third of the time of a batched product of vectors.
+    batch, channels, height, width = a.shape
+    rows = batch * channels
+    mean, inverse = a.new_zeros(1, rows), a.new_ones(1, rows)
+    _, dot, _ = torch.ops.aten.native_group_norm_backward(
+        a.view(1, rows, height, width),
+        b.view(1, rows, height, width),
+        mean,
+        inverse,
+        None,
+        1,
+        rows,
+        height * width,
+        rows,
+        [False, True, False],
+    )
+    return dot.view(batch, channels)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values[..., None, None]
