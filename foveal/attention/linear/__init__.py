@@ -2,5 +2,6 @@
 
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.linear_elu import LinearELU
+from foveal.attention.linear.ufo import UFO
 
-__all__ = ["ExternalAttention", "LinearELU"]
+__all__ = ["UFO", "ExternalAttention", "LinearELU"]
