@@ -42,6 +42,33 @@ def attend(
     return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scale)[..., :wide]
 
 
+LARGEST_SCORE = 2.0**20
+"""Beyond it neighbouring numbers of float32 lie an eighth apart, which a softmax feels."""
+
+
+def bounded_queries(
+    q: Float[Tensor, "*b n d"], k: Float[Tensor, "*b m d"], *, scale: float | None = None
+) -> Float[Tensor, "*b n d"]:
+    """The queries; or, where scores might exceed `LARGEST_SCORE`, all of a head's shrunk alike.
+
+    The backward pass of fused attention forms the scores a second time, in another order of sums,
+    and divides by what the forward pass found. Scores whose last digits are worth more than 1 then
+    give gradients that are not finite. Softmax over such scores picks the largest, and over the
+    shrunk ones still does. No gradient flows through the factor.
+
+    >>> q, k = torch.rand(2, 5, 8), torch.rand(2, 7, 8)
+    >>> bounded_queries(q, k).equal(q), bounded_queries(q * 1e9, k).max() < 1e6
+    (True, tensor(True))
+    """
+    wide = torch.promote_types(q.dtype, torch.float32)
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    with torch.no_grad():
+        sizes = (t.abs().amax((-2, -1), keepdim=True).to(wide) for t in (q, k))
+        most = next(sizes) * next(sizes) * (abs(scale) * q.shape[-1])
+        factor = (LARGEST_SCORE / most.clamp(min=LARGEST_SCORE)).to(q.dtype)
+    return q * factor
+
+
 def attention_weights(
     q: Float[Tensor, "*b n d"],
     k: Float[Tensor, "*b m d"],
