@@ -3,5 +3,6 @@
 from foveal.attention.self_attention.danet_position import DANetPosition
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.attention.self_attention.nonlocal_block import NonLocal
+from foveal.attention.self_attention.simplified_sa import SimplifiedSA
 
-__all__ = ["MHSA", "DANetPosition", "NonLocal"]
+__all__ = ["MHSA", "DANetPosition", "NonLocal", "SimplifiedSA"]
