@@ -1,5 +1,6 @@
 """Maps cut into windows, and put together again."""
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
@@ -24,14 +25,35 @@ def pair(size: int | Size, name: str = "window_size") -> Size:
     return both[0], both[1]
 
 
+def is_open(size: int) -> bool:
+    """Whether a size is one that the program being exported leaves open."""
+    return isinstance(size, torch.SymInt)
+
+
+def padded_size(size: int, side: int) -> int:
+    """The least multiple of a window's side that is not below a size.
+
+    A size that is open in an export has two windows at least: torch takes a single one for a
+    constant, and the program would refuse every map that has more.
+
+    >>> padded_size(6, 4), padded_size(8, 4)
+    (8, 8)
+    """
+    windows = (size + side - 1) // side
+    return side * (torch.sym_max(2, windows) if is_open(size) else windows)
+
+
 def pad_to_multiple(x: Tensor, window: Size) -> Tensor:
     """Zeros below and to the right, until windows of that size tile the map (B, C, H, W).
 
     >>> pad_to_multiple(torch.rand(1, 8, 6, 9), (4, 4)).shape
     torch.Size([1, 8, 8, 12])
     """
-    height, width = x.shape[2:]
-    return F.pad(x, (0, -width % window[1], 0, -height % window[0]))
+    below, right = (
+        padded_size(size, side) - size for size, side in zip(x.shape[2:], window, strict=True)
+    )
+    open_size = is_open(x.shape[2]) or is_open(x.shape[3])
+    return F.pad(x, (0, right, 0, below)) if open_size or below or right else x
 
 
 def split_windows(x: Tensor, window: Size) -> Tensor:
