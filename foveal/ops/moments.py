@@ -1,4 +1,4 @@
-"""Gates made of each channel's mean and variance, or mean and norm, with few passes over the map."""
+"""Gates from each channel's mean and variance, or mean and norm, with few passes over the map."""
 
 from collections.abc import Callable
 from typing import Any, Literal
