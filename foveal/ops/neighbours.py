@@ -38,7 +38,9 @@ def neighbours(x: Tensor, kernel_size: int, dilation: int = 1, stride: int = 1) 
     return columns.view(*x.shape[:2], kernel_size**2, height, -1)
 
 
-def weigh_neighbours(x: Tensor, weights: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:
+def weigh_neighbours(
+    x: Tensor, weights: Tensor, kernel_size: int, dilation: int = 1, *, padded: bool = False
+) -> Tensor:
     r"""The weighted sum of every position's neighbours, $y_i = \sum_t w_{t,i}\,x_{i+t}$.
 
     Tap by tap, forwards and backwards, so that the k² copies of `neighbours` are never written:
@@ -48,6 +50,8 @@ def weigh_neighbours(x: Tensor, weights: Tensor, kernel_size: int, dilation: int
         x: a map (…, H, W), of any leading axes.
         weights: (…, k², H, W). The weights (…, H, W) of one neighbour broadcast to x.
         kernel_size, dilation: as for `neighbours`.
+        padded: x brings what lies beyond the edge, `dilation · (k // 2)` positions on every side,
+            where otherwise zeros are seen.
 
     >>> heads = torch.rand(2, 4, 16, 6, 9)
     >>> weigh_neighbours(heads, torch.rand(2, 4, 1, 9, 6, 9), 3).shape
@@ -55,15 +59,18 @@ def weigh_neighbours(x: Tensor, weights: Tensor, kernel_size: int, dilation: int
     """
     check_odd(kernel_size, dilation)
     _check_taps(weights, kernel_size)
-    return _Weigh.apply(x, weights, kernel_size, dilation)  # pyright: ignore
+    return _Weigh.apply(x, weights, kernel_size, dilation, padded)  # pyright: ignore
 
 
-def score_neighbours(query: Tensor, x: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:
+def score_neighbours(
+    query: Tensor, x: Tensor, kernel_size: int, dilation: int = 1, *, padded: bool = False
+) -> Tensor:
     r"""How every position's query matches its neighbours, $s_{t,i} = \sum_c q_{c,i}\,x_{c,i+t}$.
 
     Args:
         query, x: (…, D, H, W), summed over D. Beyond the edge x is zero, and so is the score.
         kernel_size, dilation: as for `neighbours`.
+        padded: x brings what lies beyond the edge, as for `weigh_neighbours`.
 
     Returns:
         (…, k², H, W).
@@ -73,15 +80,17 @@ def score_neighbours(query: Tensor, x: Tensor, kernel_size: int, dilation: int =
     torch.Size([2, 4, 9, 6, 9])
     """
     check_odd(kernel_size, dilation)
-    return _Score.apply(query, x, kernel_size, dilation)  # pyright: ignore
+    return _Score.apply(query, x, kernel_size, dilation, padded)  # pyright: ignore
 
 
 class _Weigh(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, k: int, dilation: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weights: Tensor, k: int, dilation: int, padded: bool
+    ) -> Tensor:
         ctx.save_for_backward(x, weights)
-        ctx.taps = k, dilation
-        return _weigh(x, weights, k, dilation)
+        ctx.taps = k, dilation, padded
+        return _weigh(x, weights, *ctx.taps)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore
@@ -93,15 +102,15 @@ class _Weigh(torch.autograd.Function):
             one = weights.select(-3, 0).shape
             taps = [(gradient * tap).sum_to_size(one) for tap in _shifted(x, *ctx.taps)]
             by_weights = torch.stack(taps, dim=-3)
-        return by_x, by_weights, None, None
+        return by_x, by_weights, None, None, None
 
 
 class _Score(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, x: Tensor, k: int, dilation: int) -> Tensor:
+    def forward(ctx: Any, query: Tensor, x: Tensor, k: int, dilation: int, padded: bool) -> Tensor:
         ctx.save_for_backward(query, x)
-        ctx.taps = k, dilation
-        return torch.stack([(query * tap).sum(-3) for tap in _shifted(x, k, dilation)], dim=-3)
+        ctx.taps = k, dilation, padded
+        return torch.stack([(query * tap).sum(-3) for tap in _shifted(x, *ctx.taps)], dim=-3)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore
@@ -109,38 +118,39 @@ class _Score(torch.autograd.Function):
         gradient = gradient.unsqueeze(-4)
         by_query = _weigh(x, gradient, *ctx.taps) if ctx.needs_input_grad[0] else None
         by_x = _spread(query, gradient, *ctx.taps) if ctx.needs_input_grad[1] else None
-        return by_query, by_x, None, None
+        return by_query, by_x, None, None, None
 
 
-def _shifted(x: Tensor, k: int, dilation: int) -> list[Tensor]:
+def _shifted(x: Tensor, k: int, dilation: int, padded: bool) -> list[Tensor]:
     """The map as each of the k² neighbours sees it: views of one padded copy."""
-    height, width = x.shape[-2:]
-    padded = F.pad(x, (dilation * (k // 2),) * 4)
+    edge = dilation * (k // 2)
+    wide = x if padded else F.pad(x, (edge,) * 4)
+    height, width = wide.shape[-2] - 2 * edge, wide.shape[-1] - 2 * edge
     return [
-        padded[..., row * dilation :, column * dilation :][..., :height, :width]
+        wide[..., row * dilation :, column * dilation :][..., :height, :width]
         for row in range(k)
         for column in range(k)
     ]
 
 
-def _weigh(x: Tensor, weights: Tensor, k: int, dilation: int) -> Tensor:
-    taps = _shifted(x, k, dilation)
+def _weigh(x: Tensor, weights: Tensor, k: int, dilation: int, padded: bool) -> Tensor:
+    taps = _shifted(x, k, dilation, padded)
     y = taps[0] * weights.select(-3, 0)
     for t in range(1, k * k):
         y = torch.addcmul(y, taps[t], weights.select(-3, t))
     return y
 
 
-def _spread(x: Tensor, weights: Tensor, k: int, dilation: int) -> Tensor:
+def _spread(x: Tensor, weights: Tensor, k: int, dilation: int, padded: bool) -> Tensor:
     """Every position gives to its neighbours by its weights for them: `_weigh`, transposed."""
     height, width = x.shape[-2:]
     edge = dilation * (k // 2)
-    padded = F.pad(torch.zeros_like(x), (edge,) * 4)
+    wide = F.pad(torch.zeros_like(x), (edge,) * 4)
     for t in range(k * k):
         row, column = (dilation * step for step in divmod(t, k))
-        target = padded[..., row : row + height, column : column + width]
+        target = wide[..., row : row + height, column : column + width]
         target.addcmul_(x, weights.select(-3, t))
-    return padded[..., edge : edge + height, edge : edge + width]
+    return wide if padded else wide[..., edge : edge + height, edge : edge + width]
 
 
 def _check_taps(weights: Tensor, kernel_size: int) -> None:

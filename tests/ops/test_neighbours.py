@@ -43,6 +43,20 @@ def test_sums_agree_with_the_copies_in_outputs_and_gradients(kernel_size, dilati
     )
 
 
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_what_lies_beyond_the_edge_can_be_given(dilation):
+    torch.manual_seed(0)
+    wide = torch.randn(2, 4, 9, 10, dtype=torch.float64, requires_grad=True)
+    size = 9 - 2 * dilation, 10 - 2 * dilation
+    query = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 1, 9, *size, dtype=torch.float64, requires_grad=True)
+    copies = torch.nn.functional.unfold(wide, 3, dilation).view(2, 4, 9, *size)
+    found = weigh_neighbours(wide, weights, 3, dilation, padded=True)
+    _compare(found, (copies * weights).sum(2), (wide, weights))
+    found = score_neighbours(query, wide, 3, dilation, padded=True)
+    _compare(found, (copies * query[:, :, None]).sum(1), (query, wide))
+
+
 def test_sums_save_no_copies_for_the_backward_pass():
     saved = []
     x = torch.randn(1, 8, 6, 6, requires_grad=True)
