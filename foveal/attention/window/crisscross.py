@@ -1,0 +1,78 @@
+"""Criss-cross attention."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveal.core.errors import FovealError
+from foveal.core.registry import register_attention
+from foveal.core.types import Map
+from foveal.ops.width import hidden_width
+
+
+@register_attention("crisscross", paper="Huang et al., CCNet, ICCV 2019", arxiv="1811.11721")
+class CrissCross(nn.Module):
+    r"""Attend from each position to its row and its column, twice, and so to the whole image.
+
+    $$x \leftarrow x + \gamma \sum_{j \in \mathrm{row}(i) \cup \mathrm{column}(i)} \alpha_{ij} V_j,
+    \quad \alpha_i = \mathrm{softmax}_j(Q_i^\top K_j), \quad Q, K, V = W_Q x, W_K x, W_V x$$
+
+    Row and column share one softmax, in which the position itself stands once; axial attention
+    normalises each by itself. The second pass has the weights of the first, and reaches through one
+    crossing every other position. Born an identity, for γ starts at 0.
+
+    Shape: (B, C, H, W) → (B, C, H, W).
+    Parameters: (2·key_channels + C)·(C + 1) + 1.
+    Multiply-adds: recurrence·N·((2·key_channels + C)·C + (H + W)·(key_channels + C + 2) + 2·C).
+
+    Args:
+        channels: channels C of the feature map.
+        reduction: by which queries and keys are narrower than C.
+        key_channels: width of queries and keys. Default: C / `reduction`.
+        recurrence: how often it is applied, each time with the same weights. CCNet has 2.
+
+    Raises:
+        FovealError: if the reduction, the width or the recurrence is below 1.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 8,
+        key_channels: int | None = None,
+        recurrence: int = 2,
+    ):
+        super().__init__()
+        if recurrence < 1:
+            raise FovealError(f"recurrence={recurrence} must be at least 1")
+        self.key_channels = hidden_width(channels, reduction, hidden=key_channels)
+        self.recurrence = recurrence
+        # The keys' share of the bias has no effect, for the softmax cancels it.
+        self.qkv = nn.Conv2d(channels, 2 * self.key_channels + channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def _weights(self, qk: Tensor) -> Float[Tensor, "b h w keys"]:
+        q, k = qk.chunk(2, 1)
+        height = q.shape[2]
+        columns = q.permute(0, 3, 2, 1) @ k.permute(0, 3, 1, 2)  # (B, W, H, H)
+        rows = q.permute(0, 2, 3, 1) @ k.permute(0, 2, 1, 3)  # (B, H, W, W)
+        step = torch.arange(height, device=q.device)
+        itself = step[:, None] == step  # counted among the rows
+        columns = columns.masked_fill(itself, float("-inf"))
+        return torch.cat((columns.transpose(1, 2), rows), dim=-1).softmax(-1)
+
+    def attention_map(self, x: Map) -> Float[Tensor, "b h w keys"]:
+        """How much each position takes, in the first pass, from the H positions of its column and
+        then the W of its row; together they sum to 1."""
+        return self._weights(self.qkv(x)[:, : 2 * self.key_channels])
+
+    def forward(self, x: Map) -> Map:
+        height = x.shape[2]
+        for _ in range(self.recurrence):
+            qkv = self.qkv(x)
+            weights, v = self._weights(qkv[:, : -self.channels]), qkv[:, -self.channels :]
+            columns, rows = weights[..., :height].transpose(1, 2), weights[..., height:]
+            from_columns = (columns @ v.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
+            from_rows = (rows @ v.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            x = torch.addcmul(x, self.gamma, from_columns + from_rows)
+        return x
