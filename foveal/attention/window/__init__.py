@@ -3,5 +3,6 @@
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.outlook import Outlook
+from foveal.attention.window.swin import Swin
 
-__all__ = ["CoT", "CrissCross", "Outlook"]
+__all__ = ["CoT", "CrissCross", "Outlook", "Swin"]
