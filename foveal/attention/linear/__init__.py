@@ -1,7 +1,8 @@
 """Attention whose cost is linear in the number of positions: pairs are never formed."""
 
+from foveal.attention.linear.cosformer import CosFormer
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.linear_elu import LinearELU
 from foveal.attention.linear.ufo import UFO
 
-__all__ = ["UFO", "ExternalAttention", "LinearELU"]
+__all__ = ["UFO", "CosFormer", "ExternalAttention", "LinearELU"]
