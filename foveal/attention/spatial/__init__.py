@@ -1,6 +1,10 @@
 """One weight per position."""
 
+from foveal.attention.spatial.lka import LKA
+from foveal.attention.spatial.lsk import LSK
+from foveal.attention.spatial.lska import LSKA
+from foveal.attention.spatial.msca import MSCA
 from foveal.attention.spatial.sa_spatial import SASpatial
 from foveal.attention.spatial.sge import SGE
 
-__all__ = ["SGE", "SASpatial"]
+__all__ = ["LKA", "LSK", "LSKA", "MSCA", "SGE", "SASpatial"]
