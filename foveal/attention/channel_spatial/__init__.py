@@ -5,6 +5,7 @@ from foveal.attention.channel_spatial.cbam import CBAM
 from foveal.attention.channel_spatial.coord import CoordinateAttention
 from foveal.attention.channel_spatial.danet import DANet
 from foveal.attention.channel_spatial.ela import ELA
+from foveal.attention.channel_spatial.ema_multiscale import EfficientMultiScaleAttention
 from foveal.attention.channel_spatial.polarized import PolarizedAttention
 from foveal.attention.channel_spatial.scse import SCSE
 from foveal.attention.channel_spatial.simam import SimAM
@@ -17,6 +18,7 @@ __all__ = [
     "SCSE",
     "CoordinateAttention",
     "DANet",
+    "EfficientMultiScaleAttention",
     "PolarizedAttention",
     "SimAM",
     "TripletAttention",
