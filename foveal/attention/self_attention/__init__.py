@@ -1,8 +1,9 @@
 """One weight per pair of positions, over every pair."""
 
+from foveal.attention.self_attention.aft import AFT
 from foveal.attention.self_attention.danet_position import DANetPosition
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.attention.self_attention.nonlocal_block import NonLocal
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
 
-__all__ = ["MHSA", "DANetPosition", "NonLocal", "SimplifiedSA"]
+__all__ = ["AFT", "MHSA", "DANetPosition", "NonLocal", "SimplifiedSA"]
