@@ -1,7 +1,8 @@
 """One weight per branch of several."""
 
+from foveal.attention.branch.acmix import ACmix
 from foveal.attention.branch.epsa import EPSA
 from foveal.attention.branch.sk import SK
 from foveal.attention.branch.split_attn import SplitAttention
 
-__all__ = ["EPSA", "SK", "SplitAttention"]
+__all__ = ["EPSA", "SK", "ACmix", "SplitAttention"]
