@@ -5,6 +5,7 @@ from foveal.attention.channel.danet_channel import DANetChannel
 from foveal.attention.channel.eca import ECA
 from foveal.attention.channel.ese import ESE
 from foveal.attention.channel.gc import GC
+from foveal.attention.channel.ge import GE
 from foveal.attention.channel.se import SE
 
-__all__ = ["ECA", "ESE", "GC", "SE", "CAChannel", "DANetChannel"]
+__all__ = ["ECA", "ESE", "GC", "GE", "SE", "CAChannel", "DANetChannel"]
