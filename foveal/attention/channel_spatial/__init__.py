@@ -6,6 +6,7 @@ from foveal.attention.channel_spatial.coord import CoordinateAttention
 from foveal.attention.channel_spatial.danet import DANet
 from foveal.attention.channel_spatial.ela import ELA
 from foveal.attention.channel_spatial.ema_multiscale import EfficientMultiScaleAttention
+from foveal.attention.channel_spatial.mca_collaborative import CollaborativeAttention
 from foveal.attention.channel_spatial.polarized import PolarizedAttention
 from foveal.attention.channel_spatial.scse import SCSE
 from foveal.attention.channel_spatial.simam import SimAM
@@ -16,6 +17,7 @@ __all__ = [
     "CBAM",
     "ELA",
     "SCSE",
+    "CollaborativeAttention",
     "CoordinateAttention",
     "DANet",
     "EfficientMultiScaleAttention",
