@@ -1,10 +1,12 @@
 """One weight per position."""
 
+from foveal.attention.spatial.caa import CAA
 from foveal.attention.spatial.lka import LKA
 from foveal.attention.spatial.lsk import LSK
 from foveal.attention.spatial.lska import LSKA
 from foveal.attention.spatial.msca import MSCA
 from foveal.attention.spatial.sa_spatial import SASpatial
 from foveal.attention.spatial.sge import SGE
+from foveal.attention.spatial.strip_pool import StripPool
 
-__all__ = ["LKA", "LSK", "LSKA", "MSCA", "SGE", "SASpatial"]
+__all__ = ["CAA", "LKA", "LSK", "LSKA", "MSCA", "SGE", "SASpatial", "StripPool"]
