@@ -55,7 +55,8 @@ class CollaborativeAttention(nn.Module):
 
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·kernel_size + 4 + channel·(channel_kernel + 2).
-    Multiply-adds: (9 + channel)·C·N + (1 − channel)·N + 7·C·(H + W) + channel·9·C·H.
+    Multiply-adds: (9 + channel)·C·N + (1 − channel)·N + 7·C·(H + W) + channel·9·C·H
+    + (kernel_size + 5)·(H + W) + channel·(channel_kernel + 4)·C.
 
     Args:
         channels: channels C of the feature map; only the kernel of their gate depends on them.
