@@ -62,14 +62,17 @@ def gate_by_moments(
 
 def _fast_moments(x: Tensor, second: Second) -> tuple[Tensor, Tensor]:
     """`moments`, without derivatives, in one pass where group normalisation has a kernel for it."""
-    if second != "variance" or x.device.type != "cpu" or not x.is_contiguous():
+    if second == "norm":
         return moments(x, second)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    if x.device.type != "cpu" or not x.is_contiguous():
+        mean = x.mean((2, 3))
+        return mean, (x - _wide(mean)).to(wide).square_().mean((2, 3))
     batch, channels, height, width = x.shape
     # Its variance is taken about the mean; that of `var_mean` costs ten times as much on a CPU.
     _, mean, inverse = torch.native_group_norm(
         x, None, None, batch, channels, height * width, channels, _EPS
     )
-    wide = torch.promote_types(x.dtype, torch.float32)
     return mean.to(x.dtype), (inverse.to(wide).pow(-2) - _EPS).clamp(min=0)
 
 
