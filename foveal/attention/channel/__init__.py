@@ -7,5 +7,6 @@ from foveal.attention.channel.ese import ESE
 from foveal.attention.channel.gc import GC
 from foveal.attention.channel.ge import GE
 from foveal.attention.channel.se import SE
+from foveal.attention.channel.srm import SRM
 
-__all__ = ["ECA", "ESE", "GC", "GE", "SE", "CAChannel", "DANetChannel"]
+__all__ = ["ECA", "ESE", "GC", "GE", "SE", "SRM", "CAChannel", "DANetChannel"]
