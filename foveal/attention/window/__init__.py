@@ -1,8 +1,15 @@
 """One weight per pair of positions within a window, a strip or a neighbourhood."""
 
+from foveal.attention.window.axial_deeplab import AxialDeepLab
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.outlook import Outlook
 from foveal.attention.window.swin import Swin
 
-__all__ = ["CoT", "CrissCross", "Outlook", "Swin"]
+__all__ = [
+    "AxialDeepLab",
+    "CoT",
+    "CrissCross",
+    "Outlook",
+    "Swin",
+]
