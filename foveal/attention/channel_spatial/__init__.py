@@ -3,6 +3,7 @@
 from foveal.attention.channel_spatial.bam import BAM
 from foveal.attention.channel_spatial.cbam import CBAM
 from foveal.attention.channel_spatial.coord import CoordinateAttention
+from foveal.attention.channel_spatial.cpca import CPCA
 from foveal.attention.channel_spatial.danet import DANet
 from foveal.attention.channel_spatial.ela import ELA
 from foveal.attention.channel_spatial.ema_multiscale import EfficientMultiScaleAttention
@@ -15,6 +16,7 @@ from foveal.attention.channel_spatial.triplet import TripletAttention
 __all__ = [
     "BAM",
     "CBAM",
+    "CPCA",
     "ELA",
     "SCSE",
     "CollaborativeAttention",
