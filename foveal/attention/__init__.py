@@ -1,5 +1,6 @@
 """The literature, one file per mechanism, foldered by what one weight belongs to."""
 
+from foveal.attention.block import *
 from foveal.attention.branch import *
 from foveal.attention.channel import *
 from foveal.attention.channel_spatial import *

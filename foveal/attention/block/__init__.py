@@ -1,0 +1,5 @@
+"""Blocks that hold a convolution or a transformer inside, beside their attention."""
+
+from foveal.attention.block.parnet import ParNet
+
+__all__ = ["ParNet"]
