@@ -1,40 +1,43 @@
-"""Gates whose weights come from a few means of the map, trained with few passes over the map.
+"""Gates whose weights come from a few numbers pooled from the map, trained in few passes over it.
 
 Autograd, left to itself, writes the product of gradient and map, the gradient through the gate and
-the gradient through the means as maps of their own, and adds them up: 14 maps read and written for
-a squeeze-and-excitation, of which 5 are held at once. Here the backward pass is written out. The
-small network between the means and the weights stays anybody's: it is given as a function, and
-autograd goes through it.
+the gradient through the pooling as maps of their own, and adds them up: 14 maps read and written
+for a squeeze-and-excitation, of which 5 are held at once. Here the backward pass is written out.
+The small network between the pooled numbers and the weights stays anybody's: it is given as a
+function, and autograd goes through it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
+from torch import Tensor
 
 from foveal.core.types import Map
 from foveal.ops.eager import runs_eagerly
+from foveal.ops.small import SmallNetwork
 
 Network = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
-def gate_channels(x: Map, network: Network, parameters: Iterable[nn.Parameter]) -> Map:
+def gate_channels(
+    x: Map, network: Network, parameters: Iterable[Tensor], maximum: bool = False
+) -> Map:
     """x ⊙ network(mean of each channel), one weight per channel.
 
     Args:
         x: a map (B, C, H, W).
         network: from means (B, C) to weights (B, C).
         parameters: what the network learns, for the backward pass.
+        maximum: give the network the maximum of each channel also, as its second argument.
 
     >>> gate_channels(torch.rand(2, 8, 5, 7), torch.sigmoid, ()).shape
     torch.Size([2, 8, 5, 7])
     """
-    return _gated(x, _Channels, network, parameters)
+    return _gated(x, ChannelsByBoth() if maximum else Channels(), network, parameters)
 
 
-def gate_strips(x: Map, network: Network, parameters: Iterable[nn.Parameter]) -> Map:
+def gate_strips(x: Map, network: Network, parameters: Iterable[Tensor]) -> Map:
     """x ⊙ rows ⊙ columns, for (rows, columns) = network(mean of each row, mean of each column).
 
     Args:
@@ -45,67 +48,115 @@ def gate_strips(x: Map, network: Network, parameters: Iterable[nn.Parameter]) ->
     >>> gate_strips(torch.rand(2, 8, 5, 7), lambda rows, columns: (rows, columns), ()).shape
     torch.Size([2, 8, 5, 7])
     """
-    return _gated(x, _Strips, network, parameters)
+    return _gated(x, Strips(), network, parameters)
 
 
-class _Channels:
+def gate_positions(x: Map, network: Network, parameters: Iterable[Tensor]) -> Map:
+    """x ⊙ network(maximum and mean over the channels), one weight per position.
+
+    Args:
+        x: a map (B, C, H, W).
+        network: from (B, 2, H, W), the maximum first, to weights (B, 1, H, W).
+        parameters: what the network learns, for the backward pass.
+
+    >>> gate_positions(torch.rand(2, 8, 5, 7), lambda two: two.mean(1, True), ()).shape
+    torch.Size([2, 8, 5, 7])
+    """
+    return _gated(x, Positions(), network, parameters)
+
+
+class Channels:
     """One weight per channel, from the channel's mean."""
 
-    @staticmethod
-    def means(x: Tensor) -> tuple[Tensor, ...]:
+    def pool(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x.mean((2, 3)),)
 
-    @staticmethod
-    def apply(x: Tensor, weights: Tensor) -> Tensor:
+    def apply(self, x: Tensor, weights: Tensor) -> Tensor:
         return x * weights[..., None, None]
 
-    @staticmethod
-    def backward(gradient: Tensor, x: Tensor, weights: Tensor, through: Callable) -> Tensor:
-        (means,) = through(_dot(gradient, x))
-        share = (means / (x.shape[2] * x.shape[3]))[..., None, None]
-        return torch.addcmul(share, gradient, weights[..., None, None])
+    def backward(self, gradient: Tensor, x: Tensor, weights: Tensor, through: Callable) -> Tensor:
+        (of_mean,) = through(dot(gradient, x))
+        return torch.addcmul(spread(of_mean, x), gradient, weights[..., None, None])
 
 
-class _Strips:
+class ChannelsByBoth(Channels):
+    """One weight per channel, from the channel's mean and maximum."""
+
+    def pool(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x.mean((2, 3)), x.amax((2, 3))
+
+    def backward(self, gradient: Tensor, x: Tensor, weights: Tensor, through: Callable) -> Tensor:
+        of_mean, of_maximum = through(dot(gradient, x))
+        of_x = torch.addcmul(spread(of_mean, x), gradient, weights[..., None, None])
+        return to_maxima(of_x, x, of_maximum)
+
+
+class Strips:
     """One weight per channel and row, and one per channel and column, from the strips' means."""
 
-    @staticmethod
-    def means(x: Tensor) -> tuple[Tensor, ...]:
+    def pool(self, x: Tensor) -> tuple[Tensor, ...]:
         return x.mean(3), x.mean(2)
 
-    @staticmethod
-    def apply(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def apply(self, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         return (x * rows[..., None]).mul_(columns[:, :, None])
 
-    @staticmethod
     def backward(
-        gradient: Tensor, x: Tensor, rows: Tensor, columns: Tensor, through: Callable
+        self, gradient: Tensor, x: Tensor, rows: Tensor, columns: Tensor, through: Callable
     ) -> Tensor:
         r, c = rows[..., None], columns[:, :, None]
         product = gradient * x
         if product.is_contiguous():
             sums = (product @ columns[..., None])[..., 0], (rows[:, :, None] @ product)[:, :, 0]
-            rows_mean, columns_mean = through(*sums)
+            of_rows, of_columns = through(*sums)
         else:  # a product of matrices would have to copy the map; one buffer serves for all
-            of_rows = product.mul_(c).sum(3)
-            of_columns = torch.mul(gradient, x, out=product).mul_(r).sum(2)
-            rows_mean, columns_mean = through(of_rows, of_columns)
+            rows_sum = product.mul_(c).sum(3)
+            columns_sum = torch.mul(gradient, x, out=product).mul_(r).sum(2)
+            of_rows, of_columns = through(rows_sum, columns_sum)
         torch.mul(gradient, r, out=product).mul_(c)
-        rows_mean, columns_mean = rows_mean / x.shape[3], columns_mean / x.shape[2]
+        of_rows, of_columns = of_rows / x.shape[3], of_columns / x.shape[2]
         if not product.is_contiguous():
-            return product.add_(rows_mean[..., None]).add_(columns_mean[:, :, None])
+            return product.add_(of_rows[..., None]).add_(of_columns[:, :, None])
         # The two shares of a value add up to an outer sum, which is a product of rank 2.
-        left = torch.stack((rows_mean, torch.ones_like(rows_mean)), dim=-1)  # (B, C, H, 2)
-        right = torch.stack((torch.ones_like(columns_mean), columns_mean), dim=-2)  # (B, C, 2, W)
+        left = torch.stack((of_rows, torch.ones_like(of_rows)), dim=-1)  # (B, C, H, 2)
+        right = torch.stack((torch.ones_like(of_columns), of_columns), dim=-2)  # (B, C, 2, W)
         maps = product.flatten(0, 1)
         return maps.baddbmm_(left.flatten(0, 1), right.flatten(0, 1)).view_as(product)
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Sum over positions of the products of two maps, channel by channel, without the products."""
-    if a.is_contiguous() and b.is_contiguous():
+class Positions:
+    """One weight per position, from the channels' maximum and mean there."""
+
+    def pool(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (torch.stack((x.amax(1), x.mean(1)), dim=1),)
+
+    def apply(self, x: Tensor, weights: Tensor) -> Tensor:
+        return x * weights
+
+    def backward(self, gradient: Tensor, x: Tensor, weights: Tensor, through: Callable) -> Tensor:
+        product = gradient * x
+        (of_both,) = through(product.sum(1, keepdim=True))
+        share = of_both[:, 1:] / x.shape[1]
+        of_x = torch.addcmul(share, gradient, weights, out=product)
+        return of_x.scatter_add_(1, x.argmax(1, keepdim=True), of_both[:, :1])
+
+
+def dot(a: Map, b: Map) -> Tensor:
+    """Sum over positions of the products of two maps (B, C, H, W), channel by channel: (B, C)."""
+    if a.is_contiguous() and b.is_contiguous():  # without writing the products
         return (a.flatten(2)[:, :, None] @ b.flatten(2)[..., None])[..., 0, 0]
-    return (a * b).sum((2, 3))
+    return torch.stack([(p * q).sum((1, 2)) for p, q in zip(a, b, strict=True)])
+
+
+def spread(of_mean: Tensor, x: Map) -> Tensor:
+    """What each position of `x` gets of the gradient by the channel's mean: (B, C, 1, 1)."""
+    return (of_mean / (x.shape[2] * x.shape[3]))[..., None, None]
+
+
+def to_maxima(of_x: Map, x: Map, of_maximum: Tensor) -> Map:
+    """Add, in place, the gradient by each channel's maximum to where the (first) maximum is."""
+    flat, where = of_x.flatten(2), x.flatten(2).argmax(2, keepdim=True)
+    flat.scatter_add_(2, where, of_maximum[..., None])
+    return flat.view_as(of_x)
 
 
 class _Gated(torch.autograd.Function):
@@ -113,59 +164,43 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, form: Any, network: Network, x: Tensor, *parameters: Tensor) -> Tensor:
-        means = tuple(mean.requires_grad_() for mean in form.means(x))
-        with torch.enable_grad():
-            weights = _tuple(network(*means))
-        ctx.form, ctx.network, ctx.small = form, network, (means, weights)
+        ctx.form, ctx.network = form, network
+        ctx.small = SmallNetwork(network, form.pool(x))
         ctx.save_for_backward(x, *parameters)
-        return form.apply(x, *(weight.detach() for weight in weights))
+        return form.apply(x, *ctx.small.outputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         x, *parameters = ctx.saved_tensors
         wanted = [p for p, wants in zip(parameters, ctx.needs_input_grad[3:], strict=True) if wants]
         if torch.is_grad_enabled():  # somebody differentiates twice: leave it all to autograd
-            y = _plainly(ctx.form, ctx.network, x)
-            found = torch.autograd.grad(
-                y, [x, *wanted], gradient, create_graph=True, allow_unused=True
-            )
-            return None, None, found[0], *_where_wanted(ctx, found[1:])
-        means, weights = ctx.small
-        of_parameters: tuple[Tensor | None, ...] = ()
+            y = plainly(ctx.form, ctx.network, x)
+            found = torch.autograd.grad(y, [x, *wanted], gradient, create_graph=True)
+            return None, None, found[0], *where_wanted(ctx.needs_input_grad[3:], found[1:])
+        learnt: list[Tensor] = []
 
-        def through(*of_weights: Tensor) -> tuple[Tensor, ...]:
-            nonlocal of_parameters
-            found = torch.autograd.grad(
-                weights,
-                [*means, *wanted],
-                [g.to(w.dtype) for g, w in zip(of_weights, weights, strict=True)],
-                retain_graph=True,
-                materialize_grads=True,
-            )
-            of_parameters = found[len(means) :]
-            return found[: len(means)]
+        def through(*of_weights: Tensor) -> Sequence[Tensor]:
+            of_pooled, of_parameters = ctx.small.back(of_weights, wanted)
+            learnt.extend(of_parameters)
+            return of_pooled
 
-        of_x = ctx.form.backward(gradient, x, *(w.detach() for w in weights), through)
-        return None, None, of_x, *_where_wanted(ctx, of_parameters)
+        of_x = ctx.form.backward(gradient, x, *ctx.small.outputs, through)
+        return None, None, of_x, *where_wanted(ctx.needs_input_grad[3:], learnt)
 
 
-def _where_wanted(
-    ctx: FunctionCtx, gradients: tuple[Tensor | None, ...]
-) -> Iterator[Tensor | None]:
-    """One gradient or None for each parameter, as autograd asks for them."""
+def where_wanted(wants: Sequence[bool], gradients: Sequence[Tensor]) -> Iterator[Tensor | None]:
+    """One gradient for each parameter that wants one, and None for the others."""
     found = iter(gradients)
-    return (next(found) if wants else None for wants in ctx.needs_input_grad[3:])  # pyright: ignore
+    return (next(found) if wanted else None for wanted in wants)
 
 
-def _gated(x: Tensor, form: Any, network: Network, parameters: Iterable[nn.Parameter]) -> Tensor:
+def _gated(x: Tensor, form: Any, network: Network, parameters: Iterable[Tensor]) -> Tensor:
     if torch.is_grad_enabled() and runs_eagerly():
         return _Gated.apply(form, network, x, *parameters)  # pyright: ignore
-    return _plainly(form, network, x)
+    return plainly(form, network, x)
 
 
-def _plainly(form: Any, network: Network, x: Tensor) -> Tensor:
-    return form.apply(x, *_tuple(network(*form.means(x))))
-
-
-def _tuple(weights: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (weights,) if isinstance(weights, Tensor) else weights
+def plainly(form: Any, network: Network, x: Tensor) -> Tensor:
+    """What a form of gate computes, for compilers, for inference and for second derivatives."""
+    weights = network(*form.pool(x))
+    return form.apply(x, *((weights,) if isinstance(weights, Tensor) else weights))

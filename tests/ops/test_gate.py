@@ -6,6 +6,7 @@ from torch.utils.checkpoint import checkpoint
 import foveal
 from foveal.measure import count_traffic
 from foveal.ops import gate
+from foveal.ops.gate_both import gate_channels_then_positions
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -42,7 +43,52 @@ class Strips(nn.Module):
         return x * rows[..., None] * columns[:, :, None]
 
 
-@pytest.fixture(params=[Channels, Strips])
+class ChannelsByBoth(Channels):
+    def weigh(self, means, maxima):
+        return (self.layer(means) - 0.5 * self.layer(maxima)).sigmoid()
+
+    def forward(self, x):
+        return gate.gate_channels(x, self.weigh, self.parameters(), maximum=True)
+
+    def plainly(self, x):
+        return x * self.weigh(x.mean((2, 3)), x.amax((2, 3)))[..., None, None]
+
+
+class Positions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(2, 1, 3, padding=1)
+
+    def weigh(self, both):
+        return self.layer(both).sigmoid()
+
+    def forward(self, x):
+        return gate.gate_positions(x, self.weigh, self.parameters())
+
+    def plainly(self, x):
+        return x * self.weigh(torch.stack((x.amax(1), x.mean(1)), 1))
+
+
+class ChannelsThenPositions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = ChannelsByBoth(), Positions()
+
+    @property
+    def layer(self):
+        return self.first.layer
+
+    def forward(self, x):
+        first, second = self.first, self.second
+        return gate_channels_then_positions(
+            x, first.weigh, first.parameters(), second.weigh, second.parameters()
+        )
+
+    def plainly(self, x):
+        return self.second.plainly(self.first.plainly(x))
+
+
+@pytest.fixture(params=[Channels, ChannelsByBoth, Strips, Positions, ChannelsThenPositions])
 def module(request):
     torch.manual_seed(0)
     return request.param().double()
@@ -109,7 +155,9 @@ def test_mixed_precision():
     torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize(("name", "moved", "peak"), [("se", 8.2, 3.1), ("coord", 20.5, 3.6)])
+@pytest.mark.parametrize(
+    ("name", "moved", "peak"), [("se", 8.2, 3.1), ("coord", 20.5, 3.6), ("cbam", 25, 3.4)]
+)
 def test_moves_and_holds_little(name, moved, peak):
     x = torch.rand(2, 64, 28, 28, requires_grad=True)
     traffic = count_traffic(foveal.create_attention(name, 64), x, "train")

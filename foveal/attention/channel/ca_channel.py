@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.gate import gate_channels
 from foveal.ops.width import hidden_width
 
 _POOLS = {
@@ -64,8 +65,14 @@ class CAChannel(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
         """One weight per channel, in (0, 1)."""
-        scores = [self.excite(self.act(self.squeeze(_POOLS[pool](x)))) for pool in self.pools]
-        return torch.stack(scores).sum(0).sigmoid()[..., None, None]
+        return self.weigh(*(_POOLS[pool](x) for pool in self.pools))[..., None, None]
+
+    def weigh(self, *pooled: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """The weights, from what the channels are pooled to."""
+        scores = [self.excite(self.act(self.squeeze(each))) for each in pooled]
+        return torch.stack(scores).sum(0).sigmoid()
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        if self.pools != ("avg", "max"):
+            return x * self.attention_map(x)
+        return gate_channels(x, self.weigh, self.parameters(), maximum=True)

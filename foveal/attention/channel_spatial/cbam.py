@@ -9,6 +9,7 @@ from foveal.attention.channel.ca_channel import CAChannel
 from foveal.attention.spatial.sa_spatial import SASpatial
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.gate_both import gate_channels_then_positions
 
 
 @register_attention("cbam", paper="Woo et al., CBAM, ECCV 2018", arxiv="1807.06521")
@@ -67,5 +68,11 @@ class CBAM(nn.Module):
         return 1 + weights if self.residual else weights
 
     def forward(self, x: Map) -> Map:
-        y = self.spatial(self.channel(x))
+        if self.pools == ("avg", "max"):
+            channel, spatial = self.channel, self.spatial
+            y = gate_channels_then_positions(
+                x, channel.weigh, channel.parameters(), spatial.weigh, spatial.parameters()
+            )
+        else:
+            y = self.spatial(self.channel(x))
         return x + y if self.residual else y

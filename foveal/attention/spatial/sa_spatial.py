@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.gate import gate_positions
 from foveal.ops.norm import BatchNorm2d
 from foveal.ops.pool import max_and_mean
 
@@ -46,7 +47,11 @@ class SASpatial(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b 1 h w"]:
         """One weight per position, in (0, 1)."""
-        return self.bn(self.conv(max_and_mean(x, dim=1))).sigmoid()
+        return self.weigh(max_and_mean(x, dim=1))
+
+    def weigh(self, pooled: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """The weights, from the channels' maximum and mean."""
+        return self.bn(self.conv(pooled)).sigmoid()
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        return gate_positions(x, self.weigh, self.parameters())
