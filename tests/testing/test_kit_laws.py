@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from foveal import Map, Tokens, attention_info, list_attentions
 from foveal.core import registry
 from foveal.testing import LAWS, check_attention, examine
-from foveal.testing.law import Law
+from foveal.testing.checks.learning import _require_derivative
+from foveal.testing.law import BrokenLawError, Law
 from foveal.testing.subject import Subject, stir
 
 DEAR = {"compile", "export", "onnx", "cost"}
@@ -187,3 +188,15 @@ def test_stirring_keeps_a_mask_a_mask():
     stir(module)
     assert module.mask[:2].tolist() == mask[:2].tolist()
     assert module.mask[2] != 2
+
+
+def test_a_bend_within_the_step_is_no_wrong_derivative():
+    place = torch.tensor([3e-7], dtype=torch.float64)
+    direction = torch.ones(1, dtype=torch.float64)
+
+    def result():
+        return place.relu().sum()
+
+    _require_derivative("it", result, place, direction, torch.tensor(1.0).double())
+    with pytest.raises(BrokenLawError, match=r"derivative of 0\.9"):
+        _require_derivative("it", result, place, direction, torch.tensor(0.9).double())
