@@ -4,9 +4,10 @@ from foveal.attention.channel.ca_channel import CAChannel
 from foveal.attention.channel.danet_channel import DANetChannel
 from foveal.attention.channel.eca import ECA
 from foveal.attention.channel.ese import ESE
+from foveal.attention.channel.fca import FCA
 from foveal.attention.channel.gc import GC
 from foveal.attention.channel.ge import GE
 from foveal.attention.channel.se import SE
 from foveal.attention.channel.srm import SRM
 
-__all__ = ["ECA", "ESE", "GC", "GE", "SE", "SRM", "CAChannel", "DANetChannel"]
+__all__ = ["ECA", "ESE", "FCA", "GC", "GE", "SE", "SRM", "CAChannel", "DANetChannel"]
