@@ -3,6 +3,7 @@
 from foveal.attention.window.axial_deeplab import AxialDeepLab
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
+from foveal.attention.window.involution import Involution
 from foveal.attention.window.outlook import Outlook
 from foveal.attention.window.swin import Swin
 
@@ -10,6 +11,7 @@ __all__ = [
     "AxialDeepLab",
     "CoT",
     "CrissCross",
+    "Involution",
     "Outlook",
     "Swin",
 ]
