@@ -5,5 +5,6 @@ from foveal.attention.self_attention.danet_position import DANetPosition
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.attention.self_attention.nonlocal_block import NonLocal
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
+from foveal.attention.self_attention.sra import SRA
 
-__all__ = ["AFT", "MHSA", "DANetPosition", "NonLocal", "SimplifiedSA"]
+__all__ = ["AFT", "MHSA", "SRA", "DANetPosition", "NonLocal", "SimplifiedSA"]
