@@ -7,8 +7,11 @@ from foveal.attention.channel_spatial.cpca import CPCA
 from foveal.attention.channel_spatial.danet import DANet
 from foveal.attention.channel_spatial.ela import ELA
 from foveal.attention.channel_spatial.ema_multiscale import EfficientMultiScaleAttention
+from foveal.attention.channel_spatial.gam import GAM
 from foveal.attention.channel_spatial.mca_collaborative import CollaborativeAttention
+from foveal.attention.channel_spatial.mlca import MLCA
 from foveal.attention.channel_spatial.polarized import PolarizedAttention
+from foveal.attention.channel_spatial.scsa import SCSA
 from foveal.attention.channel_spatial.scse import SCSE
 from foveal.attention.channel_spatial.simam import SimAM
 from foveal.attention.channel_spatial.triplet import TripletAttention
@@ -18,6 +21,9 @@ __all__ = [
     "CBAM",
     "CPCA",
     "ELA",
+    "GAM",
+    "MLCA",
+    "SCSA",
     "SCSE",
     "CollaborativeAttention",
     "CoordinateAttention",
