@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.context import add_context, gather_context
 from foveal.ops.width import hidden_width
 
 
@@ -80,10 +81,12 @@ class GC(nn.Module):
     def _context(self, x: Map) -> Float[Tensor, "b c"]:
         if self.score is None:
             return x.mean((2, 3))
-        weights = self.score(x).flatten(2).softmax(-1)  # (B, 1, N)
-        return (x.flatten(2) @ weights.mT)[..., 0]
+        return gather_context(x, self.score.weight[..., 0, 0])
 
     def forward(self, x: Map) -> Map:
+        if self.score is not None and self.add is not None and self.mul is None:
+            scorer = self.score.weight[..., 0, 0]
+            return add_context(x, scorer, self.add, self.add.parameters())
         context = self._context(x)
         if self.mul is not None:
             x = x * self.mul(context).sigmoid()[..., None, None]
