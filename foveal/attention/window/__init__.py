@@ -6,12 +6,6 @@ from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.involution import Involution
 from foveal.attention.window.outlook import Outlook
 from foveal.attention.window.swin import Swin
+from foveal.attention.window.swin_v2 import SwinV2
 
-__all__ = [
-    "AxialDeepLab",
-    "CoT",
-    "CrissCross",
-    "Involution",
-    "Outlook",
-    "Swin",
-]
+__all__ = ["AxialDeepLab", "CoT", "CrissCross", "Involution", "Outlook", "Swin", "SwinV2"]

@@ -70,26 +70,36 @@ class Swin(nn.Module):
         self.qkv_bias, self.relative_bias = qkv_bias, relative_bias
         self.attention_dropout = attention_dropout
         self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
-        self.bias = RelativeBias(self.num_heads, self.window) if relative_bias else None
+        self.scale: float | None = None  # 1 / √(channels of a head)
+        self.bias: nn.Module | None = None
+        if relative_bias:
+            self.bias = RelativeBias(self.num_heads, self.window)
         self.proj = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
+
+    def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, the heads side by side."""
+        q, k, v = self.qkv(tokens).chunk(3, dim=-1)
+        return q, k, v
 
     def attend_tokens(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attend in windows (B, windows, positions, C) that are cut already; `mask` as for
         `foveal.ops.window_attend.attend_windows`."""
-        q, k, v = self.qkv(tokens).chunk(3, dim=-1)
+        q, k, v = self._project(tokens)
         bias = None if self.bias is None else self.bias()
         dropout = self.attention_dropout if self.training else 0.0
-        y = attend_windows(q, k, v, self.num_heads, bias=bias, mask=mask, dropout=dropout)
+        y = attend_windows(
+            q, k, v, self.num_heads, bias=bias, mask=mask, scale=self.scale, dropout=dropout
+        )
         return self.dropout(self.proj(y))
 
     def attention_map(self, x: Map) -> Float[Tensor, "b windows heads n n"]:
         """How much each position of a window takes from each of them, padding included; rows sum
         to 1. Windows row by row, those of a shifted grid beginning at the shift."""
         tokens, mask = to_windows(x, self.window, self.shift)
-        q, k, _ = self.qkv(tokens).chunk(3, dim=-1)
+        q, k, _ = self._project(tokens)
         bias = None if self.bias is None else self.bias()
-        return window_weights(q, k, self.num_heads, bias=bias, mask=mask)
+        return window_weights(q, k, self.num_heads, bias=bias, mask=mask, scale=self.scale)
 
     def forward(self, x: Map) -> Map:
         tokens, mask = to_windows(x, self.window, self.shift)

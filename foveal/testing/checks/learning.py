@@ -57,8 +57,8 @@ def gradients_right(subject: Subject) -> None:
 
 
 STEPS = 1e-6, 1e-7, 1e-8
-"""Of differences. One of a thousand rectified units may bend within the first step; a wrong backward
-pass is wrong at all of them."""
+"""Of differences. One of a thousand rectified units may bend within the first step; a wrong
+backward pass is wrong at all of them."""
 
 
 def _require_derivative(
