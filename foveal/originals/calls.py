@@ -49,3 +49,22 @@ class OnGrid(nn.Module):
         self, x: Tensor, height: int | None = None, width: int | None = None
     ) -> Tensor:
         return self._on_tokens(height, width).attention_map(x)
+
+
+class OnSequence(nn.Module):
+    """Let a mechanism over maps take a sequence, which is a map of a single row.
+
+    Shape: (N, B, C) → (N, B, C), or with `batch_first` (B, N, C) → (B, N, C).
+    """
+
+    def __init__(self, mechanism: nn.Module, batch_first: bool = False):
+        super().__init__()
+        self.mechanism = mechanism
+        self.order = (0, 2, 1) if batch_first else (1, 2, 0)
+        self.back = (0, 2, 1) if batch_first else (2, 0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mechanism(x.permute(self.order)[:, :, None])[:, :, 0].permute(self.back)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        return self.mechanism.attention_map(x.permute(self.order)[:, :, None])  # pyright: ignore

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from foveal.attention.linear.cosformer import CosFormer
 from foveal.core.errors import FovealError
 from foveal.core.types import Map
+from foveal.originals.calls import OnSequence
 from foveal.originals.registry import Translation, original
 from foveal.originals.state import State
 
@@ -20,25 +21,6 @@ class CausalCosFormer(CosFormer):
     def forward(self, x: Map) -> Map:
         heads = self.attention_map(x) @ self._features(x)[2]
         return self.proj(heads.transpose(1, 2).flatten(2)).mT.unflatten(2, x.shape[2:])
-
-
-class OnSequence(nn.Module):
-    """Let a mechanism over maps take a sequence, which is a map of a single row.
-
-    Shape: (N, B, C) → (N, B, C), or with `batch_first` (B, N, C) → (B, N, C).
-    """
-
-    def __init__(self, mechanism: nn.Module, batch_first: bool = False):
-        super().__init__()
-        self.mechanism = mechanism
-        self.order = (0, 2, 1) if batch_first else (1, 2, 0)
-        self.back = (0, 2, 1) if batch_first else (2, 0, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mechanism(x.permute(self.order)[:, :, None])[:, :, 0].permute(self.back)
-
-    def attention_map(self, x: Tensor) -> Tensor:
-        return self.mechanism.attention_map(x.permute(self.order)[:, :, None])  # pyright: ignore
 
 
 @original("cosformer", source="OpenNLPLab/cosFormer cosformer.py CosformerAttention")
