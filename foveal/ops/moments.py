@@ -10,35 +10,35 @@ from torch.autograd import Function
 from foveal.core.types import Map
 from foveal.ops.eager import runs_eagerly
 
-Second = Literal["variance", "norm"]
+Kind = Literal["variance", "norm"]
 _EPS = 1e-5
 
 
-def moments(x: Map, second: Second = "variance") -> tuple[Tensor, Tensor]:
-    """Each channel's mean, and its variance (divided by N) or the root of its sum of squares.
+def moments(x: Map, kind: Kind = "variance") -> tuple[Tensor, ...]:
+    """Each channel's mean and variance, or the root of its sum of squares.
 
     Args:
         x: a map (B, C, H, W).
-        second: which second number. Of half-precision maps it comes in float32: the variance of
-            values above 256 overflows float16.
+        kind: `"variance"` for mean and variance (divided by N), `"norm"` for the root alone. Of
+            half-precision maps variance and norm come in float32: those of large values overflow
+            float16.
 
     Returns:
-        The mean and the second number, both (B, C).
+        (mean, variance) or (norm,), each (B, C).
 
     >>> mean, variance = moments(torch.tensor([1.0, 3.0]).view(1, 1, 1, 2))
     >>> mean.item(), variance.item()
     (2.0, 1.0)
     """
-    mean, wide = x.mean((2, 3)), torch.promote_types(x.dtype, torch.float32)
-    if second == "norm":
-        return mean, torch.linalg.vector_norm(x, dim=(2, 3), dtype=wide)
-    return mean, (x - mean[..., None, None]).to(wide).square().mean((2, 3))
+    wide = torch.promote_types(x.dtype, torch.float32)
+    if kind == "norm":
+        return (torch.linalg.vector_norm(x, dim=(2, 3), dtype=wide),)
+    mean = x.mean((2, 3))
+    return mean, (x - _wide(mean)).to(wide).square().mean((2, 3))
 
 
-def gate_by_moments(
-    x: Map, weigh: Callable[[Tensor, Tensor], Tensor], second: Second = "variance"
-) -> Map:
-    """x ⊙ weigh(mean, second), where `weigh` makes one weight per channel of the channels' moments.
+def gate_by_moments(x: Map, weigh: Callable[..., Tensor], kind: Kind = "variance") -> Map:
+    """x ⊙ weigh(moments), where `weigh` makes one weight per channel of the channels' moments.
 
     The gradient by x is g·∂y + a + b·x, with a and b from the moments. Autograd, left to itself,
     writes each term out and adds them up; here the terms meet in one place and are added as they
@@ -46,24 +46,24 @@ def gate_by_moments(
 
     Args:
         x: a map (B, C, H, W).
-        weigh: from mean and second number (B, C) to weights (B, C).
-        second: as for `moments`.
+        weigh: from what `moments` gives to weights (B, C).
+        kind: as for `moments`.
 
     >>> gate_by_moments(torch.rand(2, 8, 5, 7), lambda mean, variance: mean.sigmoid()).shape
     torch.Size([2, 8, 5, 7])
     """
     if not runs_eagerly():
-        return x * _wide(weigh(*moments(x, second)).to(x.dtype))
+        return x * _wide(weigh(*moments(x, kind)).to(x.dtype))
     if not (torch.is_grad_enabled() and x.requires_grad):
-        return x * _wide(weigh(*_fast_moments(x, second)).to(x.dtype))
-    through, slot, mean, more = _Read.apply(x, second)  # pyright: ignore[reportGeneralTypeIssues]
-    return _Scale.apply(x, through, slot, weigh(mean, more).to(x.dtype))  # pyright: ignore
+        return x * _wide(weigh(*_fast_moments(x, kind)).to(x.dtype))
+    through, slot, *found = _Read.apply(x, kind)  # pyright: ignore[reportGeneralTypeIssues]
+    return _Scale.apply(x, through, slot, weigh(*found).to(x.dtype))  # pyright: ignore
 
 
-def _fast_moments(x: Tensor, second: Second) -> tuple[Tensor, Tensor]:
+def _fast_moments(x: Tensor, kind: Kind) -> tuple[Tensor, ...]:
     """`moments`, without derivatives, in one pass where group normalisation has a kernel for it."""
-    if second == "norm":
-        return moments(x, second)
+    if kind == "norm":
+        return moments(x, kind)
     wide = torch.promote_types(x.dtype, torch.float32)
     if x.device.type != "cpu" or not x.is_contiguous():
         mean = x.mean((2, 3))
@@ -85,24 +85,24 @@ class _Read(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, second: Second) -> tuple[Tensor, ...]:
-        mean, more = _fast_moments(x, second)
-        ctx.second = second
-        ctx.save_for_backward(x, mean, more)
-        return x.view_as(x), x.new_zeros(x.shape[:2]), mean, more
+    def forward(ctx: Any, x: Tensor, kind: Kind) -> tuple[Tensor, ...]:
+        found = _fast_moments(x, kind)
+        ctx.kind = kind
+        ctx.save_for_backward(x, *found)
+        return x.view_as(x), x.new_zeros(x.shape[:2]), *found
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore
-        pull, weights, by_mean, by_more = gradients
-        x, mean, more = ctx.saved_tensors
-        size = x.shape[2] * x.shape[3]
-        if ctx.second == "variance":
-            slope = (by_more * (2 / size)).to(x.dtype)
-            constant = by_mean / size - slope * mean
-        else:  # the norm of nothing at all has no derivative: taken as 0
-            slope = torch.where(more > 0, by_more / more, 0).to(x.dtype)
-            constant = by_mean / size
-        result = torch.addcmul(_wide(constant), pull, _wide(weights))
+        pull, weights, *by_moments = gradients
+        x, *found = ctx.saved_tensors
+        if ctx.kind == "norm":  # that of nothing at all has no derivative: taken as 0
+            slope = torch.where(found[0] > 0, by_moments[0] / found[0], 0).to(x.dtype)
+            result = pull * _wide(weights)
+        else:
+            size = x.shape[2] * x.shape[3]
+            slope = (by_moments[1] * (2 / size)).to(x.dtype)
+            constant = by_moments[0] / size - slope * found[0]
+            result = torch.addcmul(_wide(constant), pull, _wide(weights))
         return result.addcmul_(x, _wide(slope)), None
 
 
