@@ -4,5 +4,6 @@ from foveal.attention.branch.acmix import ACmix
 from foveal.attention.branch.epsa import EPSA
 from foveal.attention.branch.sk import SK
 from foveal.attention.branch.split_attn import SplitAttention
+from foveal.attention.branch.vip import ViP
 
-__all__ = ["EPSA", "SK", "ACmix", "SplitAttention"]
+__all__ = ["EPSA", "SK", "ACmix", "SplitAttention", "ViP"]
