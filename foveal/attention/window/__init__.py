@@ -1,5 +1,6 @@
 """One weight per pair of positions within a window, a strip or a neighbourhood."""
 
+from foveal.attention.window.axial import Axial
 from foveal.attention.window.axial_deeplab import AxialDeepLab
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
@@ -8,4 +9,13 @@ from foveal.attention.window.outlook import Outlook
 from foveal.attention.window.swin import Swin
 from foveal.attention.window.swin_v2 import SwinV2
 
-__all__ = ["AxialDeepLab", "CoT", "CrissCross", "Involution", "Outlook", "Swin", "SwinV2"]
+__all__ = [
+    "Axial",
+    "AxialDeepLab",
+    "CoT",
+    "CrissCross",
+    "Involution",
+    "Outlook",
+    "Swin",
+    "SwinV2",
+]
