@@ -24,7 +24,7 @@ def _averaging(size: int, window: int, like: Tensor) -> Float[Tensor, "windows n
     member = torch.arange(size, device=like.device) // window == number[:, None]
     counts = member.sum(1)
     valid = (counts == window) | (number == 0)
-    return member.to(like.dtype) * (valid / counts.clamp_min(1)).to(like.dtype)[:, None]
+    return (member & valid[:, None]).to(like.dtype) / counts.clamp_min(1)[:, None].to(like.dtype)
 
 
 @register_attention("scsa", paper="Si et al., SCSA, Neurocomputing 2025", arxiv="2407.05128")
