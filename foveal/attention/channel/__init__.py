@@ -6,8 +6,24 @@ from foveal.attention.channel.eca import ECA
 from foveal.attention.channel.ese import ESE
 from foveal.attention.channel.fca import FCA
 from foveal.attention.channel.gc import GC
+from foveal.attention.channel.gct_gated import GCTGated
+from foveal.attention.channel.gct_gaussian import GCTGaussian
 from foveal.attention.channel.ge import GE
+from foveal.attention.channel.lct import LCT
 from foveal.attention.channel.se import SE
 from foveal.attention.channel.srm import SRM
 
-__all__ = ["ECA", "ESE", "FCA", "GC", "GE", "SE", "SRM", "CAChannel", "DANetChannel"]
+__all__ = [
+    "ECA",
+    "ESE",
+    "FCA",
+    "GC",
+    "GE",
+    "LCT",
+    "SE",
+    "SRM",
+    "CAChannel",
+    "DANetChannel",
+    "GCTGated",
+    "GCTGaussian",
+]
