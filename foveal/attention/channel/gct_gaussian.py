@@ -1,0 +1,55 @@
+"""Gaussian context transformer."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn, tensor
+
+from foveal.core.errors import FovealError
+from foveal.core.registry import register_attention
+from foveal.core.types import Map
+from foveal.ops.gate import gate_channels
+
+
+@register_attention("gct_gaussian", paper="Ruan et al., Gaussian Context Transformer, CVPR 2021")
+class GCTGaussian(nn.Module):
+    r"""Damp a channel the more, the further its mean lies from that of all channels, by a bell.
+
+    $$y = x \odot \exp\Big(-\frac{\hat z^2}{2 c^2}\Big), \quad
+    \hat z = \frac{z - \mathrm{mean}_c\,z}{\sqrt{\mathrm{var}_c\,z + \epsilon}}, \quad
+    z = \mathrm{mean}_{hw}\,x$$
+
+    What SE and LCT learn, the relation of a channel's mean to its weight, is taken as known here,
+    so that there is nothing to learn (B0), or one number (B1).
+
+    Shape: (B, C, H, W) → (B, C, H, W). Parameters: learnable. Multiply-adds: 2·C·H·W + 6·C.
+
+    Args:
+        channels: channels C of the feature map; nothing depends on them.
+        c: width of the bell; where it is learned, its first value.
+        learnable: learn the width (the paper's GCT-B1).
+        eps: ε, which keeps the division away from 0.
+
+    Raises:
+        FovealError: if `c` or `eps` is not positive.
+
+    Departs: A learned width is a plain parameter; the paper may bound it, which could not be
+    checked, for no code was published.
+    """
+
+    def __init__(self, channels: int, c: float = 2.0, learnable: bool = False, eps: float = 1e-5):
+        super().__init__()
+        if not (c > 0 and eps > 0):
+            raise FovealError(f"c={c} and eps={eps} must be positive, for they divide")
+        self.learnable, self.eps = learnable, eps
+        self.c = nn.Parameter(tensor(float(c))) if learnable else float(c)
+
+    def _weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        place = F.layer_norm(means, means.shape[1:], eps=self.eps)
+        return (-0.5 * (place / self.c).square()).exp()
+
+    def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
+        """One weight per channel, in (0, 1]."""
+        return self._weigh(x.mean((2, 3)))[..., None, None]
+
+    def forward(self, x: Map) -> Map:
+        return gate_channels(x, self._weigh, self.parameters())
