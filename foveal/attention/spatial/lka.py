@@ -8,6 +8,23 @@ from foveal.core.types import Map
 from foveal.ops.large_kernel import LargeKernelGate, depthwise
 
 
+def decomposed(kernel_size: int, dilation: int) -> tuple[int, int]:
+    """The sizes of the dense and of the sparse kernel that stand for a large one: 2d − 1, ⌈K/d⌉.
+
+    Raises:
+        FovealError: if the second is even, or a number is not positive.
+
+    >>> decomposed(21, 3)
+    (5, 7)
+    """
+    if dilation < 1 or kernel_size < 1 or -(-kernel_size // dilation) % 2 == 0:
+        raise FovealError(
+            f"kernel_size={kernel_size} and dilation={dilation} must be positive, and their "
+            "quotient, rounded up, odd, so that a tap stands in the middle"
+        )
+    return 2 * dilation - 1, -(-kernel_size // dilation)
+
+
 @register_attention(
     "lka", paper="Guo et al., Visual Attention Network, CVMJ 2023", arxiv="2202.09741"
 )
@@ -39,12 +56,7 @@ class LKA(LargeKernelGate):
         self, channels: int, kernel_size: int = 21, dilation: int = 3, project: bool = False
     ):
         super().__init__(channels, project)
-        if dilation < 1 or kernel_size < 1 or -(-kernel_size // dilation) % 2 == 0:
-            raise FovealError(
-                f"kernel_size={kernel_size} and dilation={dilation} must be positive, and their "
-                "quotient, rounded up, odd, so that a tap stands in the middle"
-            )
-        self.near_size, self.far_size = 2 * dilation - 1, -(-kernel_size // dilation)
+        self.near_size, self.far_size = decomposed(kernel_size, dilation)
         self.near = depthwise(channels, self.near_size)
         self.far = depthwise(channels, self.far_size, dilation)
         self.mix = nn.Conv2d(channels, channels, 1)
