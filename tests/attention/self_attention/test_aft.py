@@ -44,7 +44,7 @@ def test_is_the_sum_written_by_hand(stirred, tiny, mode):
                 average = sum(e[s] * v[c, s] for s in range(12)) / sum(e)
                 torch.testing.assert_close(y[b, c, t], q[c, t].sigmoid() * average)
                 row = weights[b, c, 0 if mode == "simple" else t]
-                torch.testing.assert_close(row, torch.tensor(e).double() / sum(e))
+                torch.testing.assert_close(row, torch.tensor(e, dtype=torch.float64) / sum(e))
 
 
 @pytest.mark.parametrize("mode", MODES)
