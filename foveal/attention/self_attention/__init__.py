@@ -2,9 +2,10 @@
 
 from foveal.attention.self_attention.aft import AFT
 from foveal.attention.self_attention.danet_position import DANetPosition
+from foveal.attention.self_attention.emsa import EMSA
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.attention.self_attention.nonlocal_block import NonLocal
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
 from foveal.attention.self_attention.sra import SRA
 
-__all__ = ["AFT", "MHSA", "SRA", "DANetPosition", "NonLocal", "SimplifiedSA"]
+__all__ = ["AFT", "EMSA", "MHSA", "SRA", "DANetPosition", "NonLocal", "SimplifiedSA"]
