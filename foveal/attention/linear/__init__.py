@@ -3,8 +3,17 @@
 from foveal.attention.linear.cosformer import CosFormer
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.linear_elu import LinearELU
+from foveal.attention.linear.mobilevitv2 import MobileViTv2
 from foveal.attention.linear.nystrom import Nystrom
 from foveal.attention.linear.performer import Performer
 from foveal.attention.linear.ufo import UFO
 
-__all__ = ["UFO", "CosFormer", "ExternalAttention", "LinearELU", "Nystrom", "Performer"]
+__all__ = [
+    "UFO",
+    "CosFormer",
+    "ExternalAttention",
+    "LinearELU",
+    "MobileViTv2",
+    "Nystrom",
+    "Performer",
+]
