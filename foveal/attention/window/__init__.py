@@ -5,6 +5,7 @@ from foveal.attention.window.axial_deeplab import AxialDeepLab
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.involution import Involution
+from foveal.attention.window.maxvit_grid import MaxViTGrid
 from foveal.attention.window.mca_cross_axis import CrossAxisAttention
 from foveal.attention.window.outlook import Outlook
 from foveal.attention.window.swin import Swin
@@ -17,6 +18,7 @@ __all__ = [
     "CrissCross",
     "CrossAxisAttention",
     "Involution",
+    "MaxViTGrid",
     "Outlook",
     "Swin",
     "SwinV2",

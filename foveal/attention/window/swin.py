@@ -96,12 +96,17 @@ class Swin(nn.Module):
     def attention_map(self, x: Map) -> Float[Tensor, "b windows heads n n"]:
         """How much each position of a window takes from each of them, padding included; rows sum
         to 1. Windows row by row, those of a shifted grid beginning at the shift."""
-        tokens, mask = to_windows(x, self.window, self.shift)
+        tokens, mask = self._split(x)
         q, k, _ = self._project(tokens)
         bias = None if self.bias is None else self.bias()
         return window_weights(q, k, self.num_heads, bias=bias, mask=mask, scale=self.scale)
 
     def forward(self, x: Map) -> Map:
-        tokens, mask = to_windows(x, self.window, self.shift)
-        tokens = self.attend_tokens(tokens, mask)
-        return from_windows(tokens, self.window, *x.shape[2:], self.shift)
+        tokens, mask = self._split(x)
+        return self._join(self.attend_tokens(tokens, mask), *x.shape[2:])
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return to_windows(x, self.window, self.shift)
+
+    def _join(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        return from_windows(tokens, self.window, height, width, self.shift)
