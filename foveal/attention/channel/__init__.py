@@ -12,6 +12,7 @@ from foveal.attention.channel.ge import GE
 from foveal.attention.channel.lct import LCT
 from foveal.attention.channel.se import SE
 from foveal.attention.channel.srm import SRM
+from foveal.attention.channel.xca import XCA
 
 __all__ = [
     "ECA",
@@ -22,6 +23,7 @@ __all__ = [
     "LCT",
     "SE",
     "SRM",
+    "XCA",
     "CAChannel",
     "DANetChannel",
     "GCTGated",
