@@ -1,5 +1,6 @@
 """Attention whose cost is linear in the number of positions: pairs are never formed."""
 
+from foveal.attention.linear.additive_swift import AdditiveSwift
 from foveal.attention.linear.cosformer import CosFormer
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.linear_elu import LinearELU
@@ -10,6 +11,7 @@ from foveal.attention.linear.ufo import UFO
 
 __all__ = [
     "UFO",
+    "AdditiveSwift",
     "CosFormer",
     "ExternalAttention",
     "LinearELU",
