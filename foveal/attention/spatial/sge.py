@@ -5,67 +5,91 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.eager import runs_eagerly
 from foveal.ops.width import fitting_groups
 
 EPS = 1e-5  # added to the standard deviation
 
 
-def _normalised(parts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For groups (B, G, C/G, N): their mean vectors, the scores against them in standard units,
-    and the deviation that they had; at least in float32, where squares do not overflow."""
-    means = parts.mean(-1)  # (B, G, C/G)
-    wide = torch.promote_types(parts.dtype, torch.float32)
-    scores = (means[:, :, None] @ parts)[:, :, 0].to(wide)  # (B, G, N)
-    scores = scores - scores.mean(-1, keepdim=True)
-    others = max(parts.shape[-1] - 1, 1)  # a single position has no deviation
-    deviation = torch.linalg.vector_norm(scores, dim=-1, keepdim=True) * others**-0.5
-    return means, scores / (deviation + EPS), deviation
+def _centred(parts: Tensor, means: Tensor) -> Tensor:
+    """The scores (B, G, N) of groups (B, G, C/G, N) against their mean vectors, less the scores'
+    mean, but for rounding: that is the square of the mean vector, and need not be summed."""
+    rows, columns = means.flatten(0, 1)[:, None], parts.flatten(0, 1)
+    own = rows @ rows.mT
+    scores = torch.baddbmm(own, rows, columns, beta=-1).view(*parts.shape[:2], -1)
+    # In float32 at least, where squares do not overflow.
+    return scores.to(torch.promote_types(parts.dtype, torch.float32))
+
+
+def _statistics(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The rest of the mean, which rounding left, and the deviation of a group's scores."""
+    positions = scores.shape[-1]
+    rest = scores.mean(-1, keepdim=True)
+    squares = torch.linalg.vector_norm(scores, dim=-1, keepdim=True).square()
+    variance = (squares - positions * rest.square()) / max(positions - 1, 1)
+    # A deviation of zero has no gradient, where a root of zero would have an infinite one.
+    return rest, torch.where(variance > 0, variance, 1).sqrt() * (variance > 0)
+
+
+def _gate(scores: Tensor, rest: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """σ(scale · (scores − rest) + bias)."""
+    return torch.addcmul(bias[:, None] - rest * scale, scores, scale).sigmoid()
 
 
 def _weights(parts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    scores = _normalised(parts)[1]
-    return torch.addcmul(bias[:, None], scores, weight[:, None]).sigmoid().to(parts.dtype)
+    scores = _centred(parts, parts.mean(-1))
+    rest, deviation = _statistics(scores)
+    return _gate(scores, rest, weight[:, None] / (deviation + EPS), bias).to(parts.dtype)
+
+
+def _plainly(parts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return parts * _weights(parts, weight, bias)[:, :, None]
 
 
 class _Gated(torch.autograd.Function):
-    """The groups times their weights, keeping nothing for the backward pass but the groups: what
-    lies between them is computed again there."""
+    """The groups times their weights, keeping nothing as large as a map for the backward pass but
+    the groups themselves: the scores are computed again there."""
 
     @staticmethod
-    def forward(parts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return parts * _weights(parts, weight, bias)[:, :, None]
+    def forward(ctx: Any, parts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        means = parts.mean(-1)
+        scores = _centred(parts, means)
+        rest, deviation = _statistics(scores)
+        ctx.save_for_backward(parts, weight, bias, means, rest, deviation)
+        gate = _gate(scores, rest, weight[:, None] / (deviation + EPS), bias)
+        return parts * gate.to(parts.dtype)[:, :, None]
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        parts, weight, bias = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore
+        parts, weight, bias, means, rest, deviation = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody differentiates twice: leave it all to autograd
+            y = _plainly(parts, weight, bias)
+            return torch.autograd.grad(y, (parts, weight, bias), grad, create_graph=True)
+        positions = parts.shape[-1]
         pull = (grad * parts).sum(2)  # (B, G, N), on the weights
-        means, z, deviation = _normalised(parts)
-        gate = torch.addcmul(bias[:, None], z, weight[:, None]).sigmoid()
-        pull = pull * gate * (1 - gate)  # on the scaled scores
-        of_weight, of_bias = (pull * z).sum((0, 2)), pull.sum((0, 2))
-        pull = pull * weight[:, None]  # on the normalised scores
-        along = (pull * z).sum(-1, keepdim=True) / max(parts.shape[-1] - 1, 1)
-        # A constant map has no direction in which its deviation grows; there z is 0.
-        along = along / torch.where(deviation > 0, deviation, 1)
-        pull = (pull - pull.mean(-1, keepdim=True)) / (deviation + EPS) - z * along
-        del z
-        pull = pull.to(parts.dtype)[:, :, None]  # on the raw scores
-        of_means = (parts @ pull.mT) / parts.shape[-1]
-        of_parts = grad * gate.to(grad.dtype)[:, :, None]
+        scores = _centred(parts, means)
+        scale = weight[:, None] / (deviation + EPS)
+        gate = _gate(scores, rest, scale, bias)
+        pull = torch.ops.aten.sigmoid_backward(pull.to(gate.dtype), gate)  # on what σ takes
+        total = pull.sum(-1, keepdim=True)
+        along = (pull[:, :, None] @ scores[..., None])[..., 0] - rest * total
+        of_weight, of_bias = (along / (deviation + EPS)).sum((0, 2)), total.sum((0, 2))
+        # Down through the normalisation: what a shift or a stretch of all scores would do goes.
+        stretch = torch.where(deviation > 0, deviation, 1) * (deviation + EPS)
+        stretch = scale * along / stretch / max(positions - 1, 1)
+        pull = torch.addcmul(rest * stretch - scale * total / positions, pull, scale)
+        pull = pull.addcmul_(scores, -stretch).to(parts.dtype)  # on the scores
+        del scores
+        of_means = parts @ pull[..., None] / positions  # (B, G, C/G, 1)
+        of_parts = torch.addcmul(of_means, grad, gate.to(grad.dtype)[:, :, None])
         del gate
-        flat, columns = of_parts.flatten(0, 1), means.flatten(0, 1)[..., None]
-        flat.baddbmm_(columns.to(flat.dtype), pull.flatten(0, 1).to(flat.dtype))
-        return of_parts.add_(of_means), of_weight, of_bias
+        columns, rows = means.flatten(0, 1)[..., None], pull.flatten(0, 1)[:, None]
+        of_parts.flatten(0, 1).baddbmm_(columns.to(grad.dtype), rows.to(grad.dtype))
+        return of_parts, of_weight, of_bias
 
 
 @register_attention(
@@ -82,7 +106,7 @@ class SGE(nn.Module):
     with itself, and has the score 0.
 
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·groups.
-    Multiply-adds: 3·C·H·W + 6·groups·H·W.
+    Multiply-adds: 3·C·H·W + 4·groups·H·W.
 
     Args:
         channels: channels C of the feature map.
@@ -113,6 +137,6 @@ class SGE(nn.Module):
 
     def forward(self, x: Map) -> Map:
         parts = self._parts(x)
-        if torch.is_grad_enabled() and x.requires_grad:
-            return _Gated.apply(parts, self.weight, self.bias).view_as(x)  # pyright: ignore
-        return (parts * _weights(parts, self.weight, self.bias)[:, :, None]).view_as(x)
+        by_hand = torch.is_grad_enabled() and x.requires_grad and runs_eagerly()
+        gated = _Gated.apply if by_hand else _plainly
+        return gated(parts, self.weight, self.bias).view_as(x)  # pyright: ignore

@@ -84,7 +84,7 @@ class StripPool(nn.Module):
         near = self.local(u)
         for size, grid in zip(self.pool_size, self.grids, strict=True):
             coarse = grid(adaptive_means(u, size, size))
-            near = near + bilinear(coarse, *x.shape[2:], self.align_corners)
+            near = near + bilinear(coarse, x.shape[2], x.shape[3], self.align_corners)
         rows, columns = self.rows(v.mean(3, keepdim=True)), self.columns(v.mean(2, keepdim=True))
         near, far = self.mix_grids(near.relu()), self.mix_strips((rows + columns).relu())
         return self.leave(torch.cat((near, far), dim=1))

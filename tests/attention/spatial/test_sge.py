@@ -38,12 +38,18 @@ def test_the_short_backward_pass_has_the_gradients_of_autograd(stirred, tiny):
         torch.testing.assert_close(ours, autograds)
 
 
+def test_it_can_be_differentiated_twice(stirred, tiny):
+    sge = stirred(SGE(6, groups=2)).requires_grad_()
+    x = tiny.requires_grad_()
+    assert torch.autograd.gradgradcheck(sge, (x,), fast_mode=True)
+
+
 def test_is_born_with_bias_one_and_scale_zero():
     x = torch.randn(2, 64, 5, 5)
     torch.testing.assert_close(SGE(64)(x), x * torch.ones(()).sigmoid())
 
 
-@pytest.mark.parametrize("x", [torch.rand(2, 8, 1, 1), torch.ones(2, 8, 4, 4)])
+@pytest.mark.parametrize("x", [10 * torch.rand(2, 8, 1, 1), torch.full((2, 8, 4, 4), 0.7)])
 def test_a_single_position_or_a_constant_map_has_no_deviation(x):
     sge = SGE(8)
     torch.nn.init.ones_(sge.weight)
