@@ -1,5 +1,6 @@
 """Attention whose cost is linear in the number of positions: pairs are never formed."""
 
+from foveal.attention.linear.a2 import DoubleAttention
 from foveal.attention.linear.additive_swift import AdditiveSwift
 from foveal.attention.linear.cosformer import CosFormer
 from foveal.attention.linear.external import ExternalAttention
@@ -13,6 +14,7 @@ __all__ = [
     "UFO",
     "AdditiveSwift",
     "CosFormer",
+    "DoubleAttention",
     "ExternalAttention",
     "LinearELU",
     "MobileViTv2",
