@@ -10,6 +10,7 @@ from foveal.attention.channel.gct_gated import GCTGated
 from foveal.attention.channel.gct_gaussian import GCTGaussian
 from foveal.attention.channel.ge import GE
 from foveal.attention.channel.lct import LCT
+from foveal.attention.channel.mdta import MDTA
 from foveal.attention.channel.se import SE
 from foveal.attention.channel.srm import SRM
 from foveal.attention.channel.xca import XCA
@@ -21,6 +22,7 @@ __all__ = [
     "GC",
     "GE",
     "LCT",
+    "MDTA",
     "SE",
     "SRM",
     "XCA",

@@ -23,7 +23,7 @@ class XCA(nn.Module):
 
     Shape: (B, N, C) → (B, N, C).
     Parameters: 4·C² + C + qkv_bias·3·C + num_heads.
-    Multiply-adds: 4·N·C² + 2·N·C·head_channels + 5·N·C + 4·C·head_channels.
+    Multiply-adds: 4·N·C² + 2·N·C·head_channels + 5·N·C + 3·C·head_channels + C.
 
     Args:
         channels: channels C of the tokens.
