@@ -3,6 +3,7 @@
 from foveal.attention.linear.a2 import DoubleAttention
 from foveal.attention.linear.additive_swift import AdditiveSwift
 from foveal.attention.linear.cosformer import CosFormer
+from foveal.attention.linear.efficient_attn import EfficientAttention
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.linear_elu import LinearELU
 from foveal.attention.linear.mobilevitv2 import MobileViTv2
@@ -15,6 +16,7 @@ __all__ = [
     "AdditiveSwift",
     "CosFormer",
     "DoubleAttention",
+    "EfficientAttention",
     "ExternalAttention",
     "LinearELU",
     "MobileViTv2",
