@@ -1,5 +1,6 @@
 """Blocks that hold a convolution or a transformer inside, beside their attention."""
 
+from foveal.attention.block.mobilevit import MobileViT
 from foveal.attention.block.parnet import ParNet
 
-__all__ = ["ParNet"]
+__all__ = ["MobileViT", "ParNet"]
