@@ -27,7 +27,7 @@ def convolve_images(
     torch.Size([2, 4, 5, 7])
     """
     images, outputs, _, k, _ = kernels.shape
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # pyright: ignore
         return _convolve_by_taps(x, kernels, bias, groups)
     y = F.conv2d(
         x.reshape(1, -1, *x.shape[2:]),

@@ -23,6 +23,6 @@ def psa_epsanet(
     module = EPSA(4 * width, conv_kernels[:4], (1,) * 4)
     for i, (k, g) in enumerate(zip(conv_kernels[:4], conv_groups[:4], strict=True)):
         module.paths[i] = nn.Conv2d(inplans, width, k, stride, k // 2, groups=g, bias=False)
-    module.channels = inplans
+    module.channels = inplans  # pyright: ignore[reportArgumentType]
     names = {f"conv_{i + 1}": f"paths.{i}" for i in range(4)}
     return module, names | {"se.fc1": "gates.0.0", "se.fc2": "gates.0.2"}

@@ -31,7 +31,7 @@ def split(
     act_layer: Any = "relu",
     norm_layer: Any = None,
     drop_layer: Any = None,
-    padding_mode: str = "zeros",
+    padding_mode: Any = "zeros",
     device: Any = None,
     dtype: Any = None,
 ) -> Translation:
@@ -58,7 +58,7 @@ def split(
     )
     names = {"bn0": "norm", "fc1": "fuse.0", "bn1": "fuse.1", "fc2": "select"}
     conv = module.conv
-    conv.padding_mode = padding_mode  # pyright: ignore[reportAttributeAccessIssue]
+    conv.padding_mode = padding_mode
     drop = [] if drop_layer is None else [drop_layer()]
     if is_batch_norm(norm_layer):
         state.absorb_bias("fc1", "bn1")

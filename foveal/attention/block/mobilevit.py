@@ -17,9 +17,10 @@ from foveal.ops.width import hidden_width
 from foveal.ops.window import Size, is_open, pair
 
 
-def _conv(read: int, write: int, size: int, act: str, **options: int) -> nn.Sequential:
-    padding = options.get("dilation", 1) * (size // 2)
-    conv = nn.Conv2d(read, write, size, padding=padding, bias=False, **options)
+def _conv(
+    read: int, write: int, size: int, act: str, groups: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    conv = nn.Conv2d(read, write, size, 1, dilation * (size // 2), dilation, groups, bias=False)
     return nn.Sequential(conv, BatchNorm2d(write), activation(act))
 
 
@@ -147,7 +148,7 @@ class MobileViT(nn.Module):
         another; rows sum to 1. Forms N × N."""
         tokens = self.layers[:layer](self._patches(x))
         chosen = self.layers[layer]
-        weights = chosen.attn.attention_map(chosen.attn_norm(tokens))
+        weights = chosen.attn.attention_map(chosen.attn_norm(tokens))  # pyright: ignore
         return weights.unflatten(0, (-1, self.rows * self.columns))
 
     def forward(self, x: Map) -> Map:
