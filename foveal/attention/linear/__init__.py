@@ -5,6 +5,7 @@ from foveal.attention.linear.additive_swift import AdditiveSwift
 from foveal.attention.linear.cosformer import CosFormer
 from foveal.attention.linear.efficient_attn import EfficientAttention
 from foveal.attention.linear.external import ExternalAttention
+from foveal.attention.linear.external_mh import MultiHeadExternalAttention
 from foveal.attention.linear.linear_elu import LinearELU
 from foveal.attention.linear.mobilevitv2 import MobileViTv2
 from foveal.attention.linear.nystrom import Nystrom
@@ -20,6 +21,7 @@ __all__ = [
     "ExternalAttention",
     "LinearELU",
     "MobileViTv2",
+    "MultiHeadExternalAttention",
     "Nystrom",
     "Performer",
 ]
