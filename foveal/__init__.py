@@ -3,14 +3,14 @@
 from foveal import attention as attention  # registers the literature
 from foveal.core.card import Card
 from foveal.core.errors import FovealError, MissingExtraError
-from foveal.core.layout import OnChannelsLast, OnMap, OnTokens
+from foveal.core.layout import OnChannelsLast, OnClips, OnFrames, OnMap, OnTokens, OnTwoMaps
 from foveal.core.registry import (
     attention_info,
     create_attention,
     list_attentions,
     register_attention,
 )
-from foveal.core.types import Map, Tokens
+from foveal.core.types import Map, Maps, Points, Scores, Tokens, Video
 from foveal.originals import from_original
 from foveal.surgery.groups import param_groups
 from foveal.surgery.insert import Insertion, insert
@@ -26,12 +26,19 @@ __all__ = [
     "FovealError",
     "Insertion",
     "Map",
+    "Maps",
     "MissingExtraError",
     "OnChannelsLast",
+    "OnClips",
+    "OnFrames",
     "OnMap",
     "OnTokens",
+    "OnTwoMaps",
+    "Points",
+    "Scores",
     "Target",
     "Tokens",
+    "Video",
     "attention_info",
     "create_attention",
     "enable",

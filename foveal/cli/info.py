@@ -13,6 +13,7 @@ from rich.table import Table
 from foveal.cli.output import AsJson, console, print_json
 from foveal.core.card import Card
 from foveal.core.registry import attention_info
+from foveal.core.signature import IN_WORDS
 
 READABLE = 100
 """Longest line of running text."""
@@ -35,7 +36,8 @@ def info(
         "paper": card.paper,
         "link": card.url,
         "family": card.family,
-        "takes": "a map (B, C, H, W)" if card.layout == "map" else "tokens (B, N, C)",
+        "takes": _takes(card),
+        "drop-in": f"no: it {card.need}" if card.need else None,
         **{f"not {law}": why for law, why in card.limits.items()},
     }
     console.print(_grid([(key, value) for key, value in facts.items() if value], "dim"))
@@ -99,5 +101,12 @@ def _filled(line: str, width: int) -> str:
     )
 
 
+def _takes(card: Card) -> str:
+    if len(card.inputs) == 1:
+        return IN_WORDS[card.layout]
+    return "; ".join(f"{name}: {IN_WORDS[layout]}" for name, layout in card.inputs.items())
+
+
 def _example(card: Card) -> str:
-    return f'In Python: foveal.create_attention("{card.name}", channels=256)'
+    call = "" if len(card.inputs) == 1 else f"({', '.join(card.inputs)})"
+    return f'In Python: foveal.create_attention("{card.name}", channels=256){call}'

@@ -18,14 +18,23 @@ WIDE = 110
 def list_(
     pattern: Annotated[str, typer.Argument(help="Wildcard on the name, such as '*cbam*'.")] = "*",
     family: Annotated[str | None, typer.Option(help="Only this family.")] = None,
-    layout: Annotated[str | None, typer.Option(help="Only 'map' or 'tokens'.")] = None,
+    layout: Annotated[str | None, typer.Option(help="Only 'map', 'tokens' or 'video'.")] = None,
+    drop_in: Annotated[
+        bool | None,
+        typer.Option(help="Only those that can stand anywhere in a model, or only the others."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """List the attention mechanisms, family by family.
 
     Examples: foveal list · foveal list '*cbam*' · foveal list --family channel --json
     """
-    names = list_attentions(pattern, family=family, layout=layout)  # pyright: ignore[reportArgumentType]
+    names = list_attentions(
+        pattern,
+        family=family,
+        layout=layout,  # pyright: ignore[reportArgumentType]
+        drop_in=drop_in,
+    )
     cards = [attention_info(name) for name in names]
     if json:
         print_json([card.as_dict() for card in cards])
@@ -48,7 +57,13 @@ def _table(cards: list[Card]) -> Table:
         table.add_row(f"[bold]{escape(family)}[/bold]")
         members = [card for card in cards if card.family == family]
         for card in members:
-            cells = [f"  {card.name}", card.layout, card.summary.rstrip("."), card.paper]
+            cells = [f"  {card.name}", _takes(card), card.summary.rstrip("."), card.paper]
             last = card is members[-1]
             table.add_row(*map(escape, cells[: 4 if wide else 3]), end_section=last)
     return table
+
+
+def _takes(card: Card) -> str:
+    """The inputs, and what is made of them where that is something else."""
+    inputs = " + ".join(card.inputs.values())
+    return inputs if card.output == card.layout else f"{inputs} → {card.output}"

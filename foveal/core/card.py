@@ -4,14 +4,12 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
 from foveal.core.cost import evaluate_cost, stated_cost
-from foveal.core.types import Map, Tokens
-
-Layout = Literal["map", "tokens"]
+from foveal.core.signature import Layout, inputs_of, need, output_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,28 @@ class Card:
     layout: Layout
     limits: Mapping[str, str] = field(default_factory=dict)
     """Laws of the conformance kit that the mechanism cannot keep, each with the reason."""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What `forward` cannot do without, by name, with the layout of each; the first is
+        `layout`."""
+        return inputs_of(self.cls)
+
+    @property
+    def output(self) -> str:
+        """The layout that is returned; `scores` for a head."""
+        return output_of(self.cls)
+
+    @property
+    def need(self) -> str | None:
+        """Why the mechanism cannot stand in a model's place by itself, or None if it can."""
+        return need(self.cls)
+
+    @property
+    def drop_in(self) -> bool:
+        """Whether the mechanism takes one input and returns its shape, so that it can stand
+        anywhere."""
+        return self.need is None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -76,11 +96,18 @@ class Card:
     def url(self) -> str | None:
         return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else None
 
-    def cost(self, module: nn.Module, channels: int, height: int, width: int) -> dict[str, int]:
-        """Parameters and multiply-adds of a built module by the card's own formulas."""
+    def cost(
+        self, module: nn.Module, channels: int, height: int, width: int, **sizes: int
+    ) -> dict[str, int]:
+        """Parameters and multiply-adds of a built module by the card's own formulas.
+
+        Args:
+            sizes: others that the formulas name. T is the number of frames of a video, by default
+                8; M the positions of a second input, by default as many as of the first.
+        """
         formulas = {"parameters": self.parameters, "multiply_adds": self.multiply_adds}
         return {
-            what: round(evaluate_cost(formula, module, channels, height, width))
+            what: round(evaluate_cost(formula, module, channels, height, width, **sizes))
             for what, formula in formulas.items()
             if formula is not None
         }
@@ -89,31 +116,12 @@ class Card:
         """The card as plain data, for JSON."""
         plain = ("name", "paper", "arxiv", "url", "family", "layout", "summary", "formula")
         cost = ("shape", "parameters", "multiply_adds", "departs")
-        return {key: getattr(self, key) for key in plain + cost} | {
+        place = ("inputs", "output", "drop_in")
+        return {key: getattr(self, key) for key in plain + cost + place} | {
             "options": {name: _plain(value) for name, value in self.options.items()},
             "limits": dict(self.limits),
             "module": f"{self.cls.__module__}.{self.cls.__qualname__}",
         }
-
-
-def layout_of(cls: type[nn.Module]) -> Layout:
-    """The layout that the annotation of `forward` declares.
-
-    Raises:
-        TypeError: if the first argument is annotated with neither `Map` nor `Tokens`.
-    """
-    parameters = list(inspect.signature(cls.forward).parameters.values())
-    annotation = parameters[1].annotation if len(parameters) > 1 else None
-    if isinstance(annotation, str):  # from __future__ import annotations
-        annotation = {"Map": Map, "Tokens": Tokens}.get(annotation.rsplit(".", 1)[-1])
-    if annotation is Map:
-        return "map"
-    if annotation is Tokens:
-        return "tokens"
-    raise TypeError(
-        f"{cls.__name__}.forward must annotate its input as Map or Tokens "
-        "(from foveal.core.types), for that annotation declares the layout"
-    )
 
 
 def _plain(value: Any) -> Any:

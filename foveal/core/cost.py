@@ -23,17 +23,21 @@ _OPERATORS = {
     ast.Pow: operator.pow,
     ast.Mod: operator.mod,
 }
-_FUNCTIONS = {"min": min, "max": max, "ceil": math.ceil, "len": len, "sum": sum}
+_FUNCTIONS = {"min": min, "max": max, "ceil": math.ceil, "len": len, "sum": sum, "log2": math.log2}
 _SIGNS = str.maketrans({"·": "*", "×": "*", "−": "-", "²": "**2", "³": "**3", "⁴": "**4"})
 
 
-def evaluate_cost(formula: str, module: nn.Module, channels: int, height: int, width: int) -> float:
+def evaluate_cost(
+    formula: str, module: nn.Module, channels: int, height: int, width: int, **sizes: int
+) -> float:
     """The value of a cost formula for one image of `height` × `width` positions.
 
     Args:
-        formula: arithmetic with + - * · × / // % ², min, max, ceil, len and sum.
+        formula: arithmetic with + - * · × / // % ², min, max, ceil, len, sum and log2.
         module: the built mechanism, whose attributes the formula may name.
         channels, height, width: the size of the feature map. For tokens, height · width = N.
+        sizes: others that the formula may name: T, frames of a video, by default 8; M, positions of
+            a second input, by default N.
 
     Raises:
         FovealError: if the formula names something the module does not have, is no arithmetic, or
@@ -43,6 +47,7 @@ def evaluate_cost(formula: str, module: nn.Module, channels: int, height: int, w
     38
     """
     names = {"C": channels, "H": height, "W": width, "N": height * width}
+    names |= {"T": 8, "M": names["N"]} | sizes
 
     def value(node: ast.AST):
         match node:

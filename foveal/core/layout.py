@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from foveal.core.errors import FovealError
-from foveal.core.types import Map, Tokens
+from foveal.core.types import Map, Tokens, Video
 
 
 class OnMap(nn.Module):
@@ -114,6 +114,76 @@ class OnChannelsLast(nn.Module):
 
     def attention_map(self, x: Tensor) -> Tensor:
         return self.mechanism.attention_map(rearrange(x, "b h w c -> b c h w"))  # pyright: ignore
+
+
+class OnFrames(nn.Module):
+    """Let a mechanism over maps take a video: every frame becomes a map of its own.
+
+    Shape: (B, T, C, H, W) → (B, T, C, H, W).
+
+    >>> OnFrames(nn.Identity())(torch.rand(2, 3, 8, 5, 7)).shape
+    torch.Size([2, 3, 8, 5, 7])
+    """
+
+    def __init__(self, mechanism: nn.Module):
+        super().__init__()
+        self.mechanism = mechanism
+
+    def forward(self, x: Video) -> Video:
+        _check_rank(x, 5, "OnFrames takes a video (B, T, C, H, W)")
+        return self.mechanism(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    def attention_map(self, x: Video) -> Tensor:
+        """The mechanism's weights for B · T frames, one after the other."""
+        return self.mechanism.attention_map(x.flatten(0, 1))  # pyright: ignore
+
+
+class OnClips(nn.Module):
+    """Let a mechanism over video take it with the channels before the time, as 3-D convolutions
+    have it.
+
+    Shape: (B, C, T, H, W) → (B, C, T, H, W).
+
+    >>> OnClips(nn.Identity())(torch.rand(2, 8, 3, 5, 7)).shape
+    torch.Size([2, 8, 3, 5, 7])
+    """
+
+    def __init__(self, mechanism: nn.Module):
+        super().__init__()
+        self.mechanism = mechanism
+
+    def forward(self, x: Tensor) -> Tensor:
+        _check_rank(x, 5, "OnClips takes a clip (B, C, T, H, W)")
+        return self.mechanism(x.transpose(1, 2)).transpose(1, 2)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        return self.mechanism.attention_map(x.transpose(1, 2))  # pyright: ignore
+
+
+class OnTwoMaps(nn.Module):
+    """Let a mechanism over two sets of tokens take two maps, of any sizes.
+
+    Shape: (B, C, H, W) and (B, D, h, w) → (B, C, H, W).
+
+    Args:
+        mechanism: a module over tokens (B, N, C) and other tokens (B, M, D).
+    """
+
+    def __init__(self, mechanism: nn.Module):
+        super().__init__()
+        self.mechanism = mechanism
+
+    def forward(self, x: Map, context: Map) -> Map:
+        tokens = self.mechanism(*self._tokens(x, context))
+        return rearrange(tokens, "b (h w) c -> b c h w", h=x.shape[2])
+
+    def attention_map(self, x: Map, context: Map) -> Tensor:
+        return self.mechanism.attention_map(*self._tokens(x, context))  # pyright: ignore
+
+    def _tokens(self, *maps: Tensor) -> list[Tensor]:
+        for one in maps:
+            _check_rank(one, 4, "OnTwoMaps takes maps (B, C, H, W)")
+        return [rearrange(one, "b c h w -> b (h w) c") for one in maps]
 
 
 def _is_size(side: object) -> bool:

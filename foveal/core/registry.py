@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import wraps
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from torch import Tensor, nn
 
-from foveal.core.card import Card, Layout, layout_of
+from foveal.core.card import Card
 from foveal.core.errors import FovealError, did_you_mean
 from foveal.core.names import AMBIGUOUS
+from foveal.core.signature import Layout, check_inputs, inputs_of, layout_of
 
 ENTRY_POINT_GROUP = "foveal.attention"
 
@@ -56,7 +57,9 @@ def register_attention(
 
     Raises:
         ValueError: if the name is taken, ambiguous or of another form, or the family is missing.
-        TypeError: if `forward` is annotated with neither `Map` nor `Tokens`.
+        TypeError: if `forward` does not say what it takes: its first input must be annotated as
+            `Map`, `Tokens` or `Video`, further ones that it cannot do without as one of the types
+            in `foveal.core.types`.
     """
 
     def register(cls: ModuleClass) -> ModuleClass:
@@ -87,7 +90,7 @@ def register_attention(
             layout=layout_of(cls),
             limits=dict(limits or {}),
         )
-        _check_inputs(cls, name, layout_of(cls))
+        _guard(cls, name)
         return cls
 
     return register
@@ -127,14 +130,20 @@ def check_channels(name: str, channels: Any) -> None:
 
 
 def list_attentions(
-    pattern: str = "*", *, family: str | None = None, layout: Layout | None = None
+    pattern: str = "*",
+    *,
+    family: str | None = None,
+    layout: Layout | None = None,
+    drop_in: bool | None = None,
 ) -> list[str]:
     """The names of the registered mechanisms, in alphabetical order.
 
     Args:
         pattern: shell wildcard on the name, such as `"*cbam*"`.
         family: only this family, such as `"channel"`.
-        layout: only mechanisms that speak `"map"` or `"tokens"`.
+        layout: only mechanisms whose first input is a `"map"`, `"tokens"` or a `"video"`.
+        drop_in: True for those alone that take one input and return its shape, so that they can
+            stand anywhere; False for the others, which need a second input or are heads.
 
     Raises:
         FovealError: if there is no such family or layout.
@@ -149,14 +158,16 @@ def list_attentions(
             f"there is no family {family!r}{did_you_mean(family, families)} "
             f"Families: {', '.join(families)}"
         )
-    if layout not in (None, "map", "tokens"):
-        raise FovealError(f"layout={layout!r} must be 'map' or 'tokens'")
+    if layout not in (None, *get_args(Layout)):
+        known = " or ".join(map(repr, get_args(Layout)))
+        raise FovealError(f"layout={layout!r} must be {known}")
     return sorted(
         name
         for name, card in _cards.items()
         if fnmatchcase(name, pattern)
         and family in (None, card.family)
         and layout in (None, card.layout)
+        and drop_in in (None, card.drop_in)
     )
 
 
@@ -208,13 +219,9 @@ def _load_plugins() -> None:
             )
 
 
-def _check_inputs(cls: type[nn.Module], name: str, layout: Layout) -> None:
-    """Let `forward` refuse a wrong input by name; the checks read only static facts of a tensor,
-    so that tracing, compiling and exporting see nothing of them."""
-    build, forward = cls.__init__, cls.forward
-    expected = "a map (B, C, H, W)" if layout == "map" else "tokens (B, N, C)"
-    other = "OnMap" if layout == "tokens" else "OnTokens"
-    rank, axis = (4, 1) if layout == "map" else (3, 2)
+def _guard(cls: type[nn.Module], name: str) -> None:
+    """Let the constructor refuse wrong channels and `forward` wrong inputs, by name."""
+    build, forward, inputs = cls.__init__, cls.forward, inputs_of(cls)
     signature = inspect.signature(build)
 
     @wraps(build)
@@ -226,20 +233,9 @@ def _check_inputs(cls: type[nn.Module], name: str, layout: Layout) -> None:
         self.channels = channels  # pyright: ignore[reportArgumentType]
 
     @wraps(forward)
-    def checked_forward(self: nn.Module, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name} takes {expected}, not a {type(x).__name__}")
-        if x.ndim != rank:
-            hint = f"; foveal.{other} adapts one layout to the other" if x.ndim in (3, 4) else ""
-            raise FovealError(f"{name} takes {expected}, got shape {tuple(x.shape)}{hint}")
-        if not x.is_floating_point():
-            raise FovealError(f"{name} takes floating-point numbers, got {x.dtype}; use x.float()")
-        if self.channels is not None and x.shape[axis] != self.channels:
-            raise FovealError(
-                f"{name} was built for {self.channels} channels, got {x.shape[axis]} "
-                f"in {expected} = {tuple(x.shape)}"
-            )
-        return forward(self, x, *args, **kwargs)
+    def checked_forward(self: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        check_inputs(name, self, inputs, args, kwargs)
+        return forward(self, *args, **kwargs)
 
     cls.__init__ = checked_init
     cls.forward = checked_forward

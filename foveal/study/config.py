@@ -96,6 +96,8 @@ class VariantConfig:
             card = attention_info(self.attention)
         except FovealError as error:
             raise FieldError("attention", str(error)) from error
+        reason = f"{self.attention} cannot be studied in a model's places: it {card.need}"
+        _check(card.drop_in, "attention", reason)
         for option in self.options:
             near = did_you_mean(option, card.options)
             known = ", ".join(card.options) or "none"

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foveal.core.card import layout_of
 from foveal.core.errors import FovealError
-from foveal.core.layout import OnChannelsLast, OnMap, OnTokens
+from foveal.core.layout import OnChannelsLast, OnClips, OnFrames, OnMap, OnTokens
 from foveal.core.registry import attention_info, create_attention, list_attentions
+from foveal.core.signature import layout_of, need
 from foveal.surgery.feature import Feature
 from foveal.surgery.place import Spot
 
@@ -21,14 +21,14 @@ def build(
     """Build a mechanism, adapt it, and run it once on random values of the shape it will meet.
 
     Raises:
-        FovealError: if the mechanism refuses its channels or options, or does not return finite
-            values of the shape it was given; the message begins with the place.
+        FovealError: if the mechanism is no drop-in, refuses its channels or options, or does not
+            return finite values of the shape it was given; the message begins with the place.
     """
     channels = spot.feature.channels
     assert channels is not None
     place = f"{spot.path} ({channels} channels)"
     if isinstance(attention, str):
-        attention_info(attention)  # an unknown name is no fault of the place
+        _require_drop_in(attention, attention_info(attention).cls)  # no fault of the place
     elif not callable(attention):
         raise FovealError(
             f"attention={attention!r} must be a registered name or a callable that takes the "
@@ -43,6 +43,7 @@ def build(
         raise FovealError(f"{place}: {error}") from error
     if not isinstance(mechanism, nn.Module):
         raise FovealError(f"{place}: {attention!r} returned {mechanism!r} and not a module")
+    _require_drop_in(type(mechanism).__name__, type(mechanism))
     adapted = _adapt(mechanism, spot, place)
     _try_out(adapted, spot, place)
     return adapted
@@ -99,6 +100,16 @@ def imported_class(spec: str) -> type[nn.Module] | None:
     return found if isinstance(found, type) and issubclass(found, nn.Module) else None
 
 
+def _require_drop_in(name: str, cls: type[nn.Module]) -> None:
+    """Refuse what needs more than one tensor, or makes something else of it."""
+    try:
+        reason = need(cls)
+    except TypeError:  # a module of the user's own without the annotation
+        return
+    if reason:
+        raise FovealError(f"{name} cannot be inserted: it {reason}")
+
+
 def _adapt(mechanism: nn.Module, spot: Spot, place: str) -> nn.Module:
     """Let the mechanism speak the layout of the place."""
     try:
@@ -113,6 +124,17 @@ def _adapt(mechanism: nn.Module, spot: Spot, place: str) -> nn.Module:
             return OnChannelsLast(mechanism)
         case "tokens", "channels_last":
             return OnChannelsLast(OnMap(mechanism))
+        case "video", "clip":
+            return OnClips(mechanism)
+        case "map", "clip":
+            return OnClips(OnFrames(mechanism))
+        case "tokens", "clip":
+            return OnClips(OnFrames(OnMap(mechanism)))
+        case "video", _:
+            raise FovealError(
+                f"{place}: the mechanism takes a video, and here is a {feature.layout} of shape "
+                f"{feature.shape}, in which time cannot be told; choose a mechanism over maps"
+            )
         case "tokens", _:
             return OnMap(mechanism)
     if feature.size is None:

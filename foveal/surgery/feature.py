@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from foveal.surgery.flow import tag_of, tensors_in
 
-FeatureLayout = Literal["map", "tokens", "channels_last"]
+FeatureLayout = Literal["map", "tokens", "channels_last", "clip"]
 
 _MOST_PREFIX_TOKENS = 8
 
@@ -22,7 +23,7 @@ class Feature:
     dtype: torch.dtype
     device: torch.device
     layout: FeatureLayout | None
-    """None if it is neither a map nor tokens, or if the layout cannot be told."""
+    """None if it is no map, tokens or clip (B, C, T, H, W), or if the layout cannot be told."""
     channels: int | None
     size: tuple[int, int] | None
     """Height and width; for tokens those of the grid they come from, if it is known."""
@@ -30,7 +31,9 @@ class Feature:
 
     @property
     def positions(self) -> int | None:
-        """How many places one picture has here."""
+        """How many places one picture has here; of a clip, in all its frames."""
+        if self.layout == "clip":
+            return prod(self.shape[2:])
         if self.size:
             return self.size[0] * self.size[1]
         return self.shape[1] if self.layout == "tokens" else None
@@ -68,11 +71,13 @@ def feature_of(
     if tensor.is_floating_point() and tag is not None:
         if len(shape) == 4:
             layout, size = _map_layout(shape, axis, sizes)
+        elif len(shape) == 5 and axis == 1:
+            layout, size = "clip", (shape[3], shape[4])
         elif len(shape) == 3 and axis in (2, None) and not _sequence_first(shape, batch):
             layout = "tokens"
             if batch in (None, shape[0]):
                 size, prefix = _grid(shape[1], sizes, prefix_tokens)
-    channels = None if layout is None else shape[1] if layout == "map" else shape[-1]
+    channels = None if layout is None else shape[1] if layout in ("map", "clip") else shape[-1]
     return Feature(shape, tensor.dtype, tensor.device, layout, channels, size, prefix)
 
 

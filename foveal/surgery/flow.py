@@ -119,7 +119,7 @@ def _channel_axis(
 ) -> int | None:
     """The axis that holds the channels of an operation's output, or None if that cannot be told."""
     rank = output.ndim
-    if name in ("conv2d", "conv_transpose2d"):
+    if name in ("conv2d", "conv_transpose2d", "conv3d", "conv_transpose3d"):
         return 1
     if name == "linear":
         return rank - 1

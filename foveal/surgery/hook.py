@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foveal.core.layout import OnChannelsLast, OnMap, OnTokens
+from foveal.core.layout import OnChannelsLast, OnClips, OnFrames, OnMap, OnTokens
 
 CHILD = "foveal_attention"
 """Name of the child that holds a mechanism; further ones at one place are numbered from 2."""
@@ -43,7 +43,7 @@ class Inserted(nn.Module):
     def mechanism(self) -> nn.Module:
         """The mechanism itself, out of its adapter."""
         inner = self.attention
-        while isinstance(inner, OnMap | OnTokens | OnChannelsLast):
+        while isinstance(inner, OnMap | OnTokens | OnChannelsLast | OnFrames | OnClips):
             inner = inner.mechanism
         return inner
 

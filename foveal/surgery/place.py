@@ -105,7 +105,8 @@ def _common(path: str, features: list[Feature | None]) -> Feature:
     if first.layout is None:
         raise UnfitError(
             f"{path} handles a tensor of shape {first.shape}, which is not a map (B, C, H, W) or "
-            "(B, H, W, C) nor tokens (B, N, C), or it cannot be told which axis holds the channels"
+            "(B, H, W, C) nor tokens (B, N, C) nor a clip (B, C, T, H, W), or it cannot be told "
+            "which axis holds the channels"
         )
     different = [f for f in features if f is None or f.like != first.like]
     if different:

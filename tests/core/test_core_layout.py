@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from foveal import FovealError, OnChannelsLast, OnMap, OnTokens, create_attention
+from foveal import (
+    FovealError,
+    OnChannelsLast,
+    OnClips,
+    OnFrames,
+    OnMap,
+    OnTokens,
+    OnTwoMaps,
+    create_attention,
+)
 
 
 class Seen(nn.Module):
@@ -131,3 +140,35 @@ def test_adapters_are_exported_with_any_batch():
     program = torch.export.export(module, (torch.rand(2, 25, 8),), dynamic_shapes=({0: free},))
     x = torch.rand(5, 25, 8)
     torch.testing.assert_close(program.module()(x), module(x))
+
+
+def test_every_frame_is_a_map_of_its_own():
+    inner = create_attention("eca", 3)
+    x = torch.rand(2, 4, 3, 5, 6)
+    y = OnFrames(inner)(x)
+    for t in range(4):
+        torch.testing.assert_close(y[:, t], inner(x[:, t]))
+    assert OnFrames(inner).attention_map(x).shape == (8, 3, 1, 1)
+    with pytest.raises(FovealError, match="OnFrames takes a video"):
+        OnFrames(inner)(x[0])
+
+
+def test_clips_have_the_channels_before_the_time():
+    inner = OnFrames(create_attention("eca", 3))
+    x = torch.rand(2, 3, 4, 5, 6)
+    y = OnClips(inner)(x)
+    torch.testing.assert_close(y[:, :, 1], inner.mechanism(x[:, :, 1]))
+    assert OnClips(inner).attention_map(x).shape == (8, 3, 1, 1)
+    with pytest.raises(FovealError, match="OnClips takes a clip"):
+        OnClips(inner)(x[0])
+
+
+def test_two_maps_of_other_sizes():
+    inner = create_attention("mhsa", 6, num_heads=2)  # takes other tokens as its second argument
+    x, context = torch.rand(2, 6, 4, 5), torch.rand(2, 6, 3, 3)
+    y = OnTwoMaps(inner)(x, context)
+    tokens = inner(x.flatten(2).mT, context.flatten(2).mT)
+    torch.testing.assert_close(y.flatten(2).mT, tokens)
+    assert OnTwoMaps(inner).attention_map(x, context).shape == (2, 2, 20, 9)
+    with pytest.raises(FovealError, match="OnTwoMaps takes maps"):
+        OnTwoMaps(inner)(x, context[0])
