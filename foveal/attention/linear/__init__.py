@@ -7,6 +7,7 @@ from foveal.attention.linear.efficient_attn import EfficientAttention
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.external_mh import MultiHeadExternalAttention
 from foveal.attention.linear.linear_elu import LinearELU
+from foveal.attention.linear.litemla import LiteMLA
 from foveal.attention.linear.mobilevitv2 import MobileViTv2
 from foveal.attention.linear.nystrom import Nystrom
 from foveal.attention.linear.performer import Performer
@@ -20,6 +21,7 @@ __all__ = [
     "EfficientAttention",
     "ExternalAttention",
     "LinearELU",
+    "LiteMLA",
     "MobileViTv2",
     "MultiHeadExternalAttention",
     "Nystrom",
