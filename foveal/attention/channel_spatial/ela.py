@@ -1,5 +1,6 @@
 """Efficient local attention."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -75,7 +76,15 @@ class ELA(nn.Module):
     def _weigh(
         self, rows: Float[Tensor, "b c h"], columns: Float[Tensor, "b c w"]
     ) -> tuple[Float[Tensor, "b c h"], Float[Tensor, "b c w"]]:
-        return self.norm(self.conv(rows)).sigmoid(), self.norm(self.conv(columns)).sigmoid()
+        return self._gate(rows), self._gate(columns)
+
+    def _gate(self, strips: Float[Tensor, "b c n"]) -> Float[Tensor, "b c n"]:
+        norm = self.norm
+        # Called as a module it would refuse a group of one value, which has no variance.
+        scores = torch.group_norm(
+            self.conv(strips), norm.num_groups, norm.weight, norm.bias, norm.eps
+        )
+        return scores.sigmoid()
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """The product of both weights, in (0, 1)."""
