@@ -9,9 +9,11 @@ from foveal.attention.channel.gc import GC
 from foveal.attention.channel.gct_gated import GCTGated
 from foveal.attention.channel.gct_gaussian import GCTGaussian
 from foveal.attention.channel.ge import GE
+from foveal.attention.channel.gsop import GSoP
 from foveal.attention.channel.lct import LCT
 from foveal.attention.channel.mdta import MDTA
 from foveal.attention.channel.se import SE
+from foveal.attention.channel.soca import SOCA
 from foveal.attention.channel.srm import SRM
 from foveal.attention.channel.xca import XCA
 
@@ -24,10 +26,12 @@ __all__ = [
     "LCT",
     "MDTA",
     "SE",
+    "SOCA",
     "SRM",
     "XCA",
     "CAChannel",
     "DANetChannel",
     "GCTGated",
     "GCTGaussian",
+    "GSoP",
 ]
