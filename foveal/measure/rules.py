@@ -78,6 +78,17 @@ def _adaptive_average_pool(args: tuple, kwargs: dict, result: Tensor) -> int:
     return taps * math.prod(x.shape[: -len(bins)])
 
 
+def _fourier(whole: float, axes: int, of: int | None = None) -> Rule:
+    """Multiply-adds of a fast Fourier transform over the axes at position `axes`: log₂ n for each
+    number and axis, times `whole`, which is less for real numbers than for complex ones."""
+
+    def rule(args: tuple, kwargs: dict, result: Any) -> float:
+        numbers = result if of is None else args[of]
+        return whole * size_of(numbers) * sum(math.log2(numbers.shape[a]) for a in args[axes])
+
+    return rule
+
+
 def _pairs(args: tuple, kwargs: dict, result: Any) -> int:
     """Every distance is a difference, a square and a sum over the last axis."""
     return 3 * size_of(result) * args[0].shape[-1]
@@ -136,6 +147,9 @@ RULES = _table(
     ("grid_sampler_2d grid_sampler_3d", _bilinear),
     ("cudnn_grid_sampler", _per_output(4)),
     ("_cdist_forward _euclidean_dist", _pairs),
+    ("_fft_c2c", _fourier(2.5, 1)),
+    ("_fft_r2c", _fourier(1.25, 1, of=0)),
+    ("_fft_c2r", _fourier(1.25, 1)),
 )
 """Arithmetic that is counted beside the products."""
 

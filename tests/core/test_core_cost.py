@@ -27,6 +27,7 @@ class Sized(nn.Module):
         ("min(C, 3) + len(sizes) + sum(sizes)", 3 + 3 + 8),
         ("−hidden + 10⁴", 9996),
         ("0.5·C", 3.0),
+        ("C·log2(W + 3)", 18.0),
         ("H", 4),  # the input's height, whatever the module calls H
     ],
 )

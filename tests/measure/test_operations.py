@@ -60,6 +60,10 @@ SIZE = 2 * 3 * 4 * 6
         (lambda x: F.pixel_shuffle(x.repeat(1, 4, 1, 1), 2), 0),
         (lambda x: torch.einsum("bchw,bdhw->bcd", x, x), SIZE * 3),
         (lambda x: x @ x.mT, SIZE * 4),
+        # a fast Fourier transform is 5/2 n log₂ n multiply-adds, and half of that for real numbers
+        (lambda x: torch.fft.fft(x + 0j, dim=2).real, SIZE + 2.5 * SIZE * 2),
+        (lambda x: torch.fft.rfft(x, dim=2).real, 1.25 * SIZE * 2),
+        (lambda x: torch.fft.irfft(torch.fft.rfft(x, dim=2), dim=2), 2 * 1.25 * SIZE * 2),
     ],
 )
 def test_rules(what, expected):
