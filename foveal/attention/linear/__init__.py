@@ -4,6 +4,7 @@ from foveal.attention.linear.a2 import DoubleAttention
 from foveal.attention.linear.additive_swift import AdditiveSwift
 from foveal.attention.linear.cosformer import CosFormer
 from foveal.attention.linear.efficient_attn import EfficientAttention
+from foveal.attention.linear.emanet import EMAttention
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.external_mh import MultiHeadExternalAttention
 from foveal.attention.linear.linear_elu import LinearELU
@@ -18,6 +19,7 @@ __all__ = [
     "AdditiveSwift",
     "CosFormer",
     "DoubleAttention",
+    "EMAttention",
     "EfficientAttention",
     "ExternalAttention",
     "LinearELU",
