@@ -2,6 +2,7 @@
 
 from foveal.attention.linear.a2 import DoubleAttention
 from foveal.attention.linear.additive_swift import AdditiveSwift
+from foveal.attention.linear.agent import Agent
 from foveal.attention.linear.cosformer import CosFormer
 from foveal.attention.linear.efficient_attn import EfficientAttention
 from foveal.attention.linear.emanet import EMAttention
@@ -17,6 +18,7 @@ from foveal.attention.linear.ufo import UFO
 __all__ = [
     "UFO",
     "AdditiveSwift",
+    "Agent",
     "CosFormer",
     "DoubleAttention",
     "EMAttention",
