@@ -1,6 +1,7 @@
 """Blocks that hold a convolution or a transformer inside, beside their attention."""
 
+from foveal.attention.block.aifi import AIFI
 from foveal.attention.block.mobilevit import MobileViT
 from foveal.attention.block.parnet import ParNet
 
-__all__ = ["MobileViT", "ParNet"]
+__all__ = ["AIFI", "MobileViT", "ParNet"]
