@@ -3,5 +3,6 @@
 from foveal.attention.block.aifi import AIFI
 from foveal.attention.block.mobilevit import MobileViT
 from foveal.attention.block.parnet import ParNet
+from foveal.attention.block.psa_yolo import PartialSelfAttention
 
-__all__ = ["AIFI", "MobileViT", "ParNet"]
+__all__ = ["AIFI", "MobileViT", "ParNet", "PartialSelfAttention"]
