@@ -4,9 +4,20 @@ from foveal.attention.self_attention.aft import AFT
 from foveal.attention.self_attention.botnet import BoTNet
 from foveal.attention.self_attention.danet_position import DANetPosition
 from foveal.attention.self_attention.emsa import EMSA
+from foveal.attention.self_attention.gfnet import GFNet
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.attention.self_attention.nonlocal_block import NonLocal
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
 from foveal.attention.self_attention.sra import SRA
 
-__all__ = ["AFT", "EMSA", "MHSA", "SRA", "BoTNet", "DANetPosition", "NonLocal", "SimplifiedSA"]
+__all__ = [
+    "AFT",
+    "EMSA",
+    "MHSA",
+    "SRA",
+    "BoTNet",
+    "DANetPosition",
+    "GFNet",
+    "NonLocal",
+    "SimplifiedSA",
+]

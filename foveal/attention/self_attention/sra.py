@@ -9,8 +9,9 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map, Tokens
 from foveal.ops.attend import attend, attention_weights
-from foveal.ops.bins import bias_of_real, mean_of_bins, real_squares
 from foveal.ops.heads import merge_heads, split_heads
+from foveal.ops.resize import adaptive_means
+from foveal.ops.squares import bias_of_real, real_squares
 from foveal.ops.width import head_count
 from foveal.ops.window import pad_to_multiple
 
@@ -90,7 +91,7 @@ class SRA(nn.Module):
         if not self.reduces:
             return tokens
         if self.linear:
-            x = mean_of_bins(x, self.pool_size, self.pool_size)
+            x = adaptive_means(x, self.pool_size, self.pool_size)
         else:
             x = pad_to_multiple(x, (self.key_stride, self.key_stride))
         reduced = self.norm(rearrange(self.reduce(x), "b c h w -> b (h w) c"))
