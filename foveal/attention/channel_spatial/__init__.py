@@ -10,6 +10,7 @@ from foveal.attention.channel_spatial.ema_multiscale import EfficientMultiScaleA
 from foveal.attention.channel_spatial.gam import GAM
 from foveal.attention.channel_spatial.mca_collaborative import CollaborativeAttention
 from foveal.attention.channel_spatial.mlca import MLCA
+from foveal.attention.channel_spatial.nam import NAM
 from foveal.attention.channel_spatial.polarized import PolarizedAttention
 from foveal.attention.channel_spatial.scsa import SCSA
 from foveal.attention.channel_spatial.scse import SCSE
@@ -23,6 +24,7 @@ __all__ = [
     "ELA",
     "GAM",
     "MLCA",
+    "NAM",
     "SCSA",
     "SCSE",
     "CollaborativeAttention",
