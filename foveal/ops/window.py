@@ -52,8 +52,22 @@ def pad_to_multiple(x: Tensor, window: Size) -> Tensor:
     below, right = (
         padded_size(size, side) - size for size, side in zip(x.shape[2:], window, strict=True)
     )
-    open_size = is_open(x.shape[2]) or is_open(x.shape[3])
-    return F.pad(x, (0, right, 0, below)) if open_size or below or right else x
+    if is_open(x.shape[2]) or is_open(x.shape[3]):
+        # One more than needed and off again, lest an export at a multiple expect multiples only.
+        height, width = x.shape[2] + below, x.shape[3] + right
+        return F.pad(x, (0, right + 1, 0, below + 1))[..., :height, :width]
+    return F.pad(x, (0, right, 0, below)) if below or right else x
+
+
+def crop(x: Tensor, height: int, width: int) -> Tensor:
+    """The upper left of a map, its padding off.
+
+    >>> crop(torch.rand(1, 8, 8, 12), 6, 9).shape
+    torch.Size([1, 8, 6, 9])
+    """
+    if is_open(height) or is_open(width):
+        x = F.pad(x, (0, 1, 0, 1))  # an export with nothing to crop would expect as much always
+    return x[..., :height, :width]
 
 
 def split_windows(x: Tensor, window: Size) -> Tensor:

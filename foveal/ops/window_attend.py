@@ -10,6 +10,7 @@ from torch import Tensor
 from foveal.ops.attend import attend, attention_weights
 from foveal.ops.window import (
     Size,
+    crop,
     is_open,
     join_windows,
     pad_to_multiple,
@@ -152,4 +153,4 @@ def from_windows(
     """The map that `to_windows` took apart."""
     rows, columns = map(shift_of, (height, width), window, shift)
     x = join_windows(tokens, window, padded_size(height, window[0]))
-    return roll_map(x, -rows, -columns)[..., :height, :width]
+    return crop(roll_map(x, -rows, -columns), height, width)

@@ -88,7 +88,7 @@ def test_an_export_takes_one_window_and_many():
             return from_windows(y, (4, 4), *x.shape[2:], (2, 2))
 
     free = torch.export.Dim.DYNAMIC
-    for traced in (6, 9), (3, 3):
+    for traced in (6, 9), (3, 3), (8, 12):
         x = torch.randn(2, 3, *traced)
         program = torch.export.export(Windows(), (x,), dynamic_shapes=({2: free, 3: free},))
         for size in (4, 4), (5, 3), (2, 11), (12, 8):
