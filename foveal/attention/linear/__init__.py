@@ -8,6 +8,7 @@ from foveal.attention.linear.efficient_attn import EfficientAttention
 from foveal.attention.linear.emanet import EMAttention
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.external_mh import MultiHeadExternalAttention
+from foveal.attention.linear.flatten import Flatten
 from foveal.attention.linear.lambda_layer import LambdaLayer
 from foveal.attention.linear.linear_elu import LinearELU
 from foveal.attention.linear.litemla import LiteMLA
@@ -25,6 +26,7 @@ __all__ = [
     "EMAttention",
     "EfficientAttention",
     "ExternalAttention",
+    "Flatten",
     "LambdaLayer",
     "LinearELU",
     "LiteMLA",
