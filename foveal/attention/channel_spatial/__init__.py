@@ -14,6 +14,7 @@ from foveal.attention.channel_spatial.nam import NAM
 from foveal.attention.channel_spatial.polarized import PolarizedAttention
 from foveal.attention.channel_spatial.scsa import SCSA
 from foveal.attention.channel_spatial.scse import SCSE
+from foveal.attention.channel_spatial.shuffle import ShuffleAttention
 from foveal.attention.channel_spatial.simam import SimAM
 from foveal.attention.channel_spatial.triplet import TripletAttention
 
@@ -32,6 +33,7 @@ __all__ = [
     "DANet",
     "EfficientMultiScaleAttention",
     "PolarizedAttention",
+    "ShuffleAttention",
     "SimAM",
     "TripletAttention",
 ]
