@@ -7,6 +7,7 @@ from foveal.attention.self_attention.emsa import EMSA
 from foveal.attention.self_attention.gfnet import GFNet
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.attention.self_attention.nonlocal_block import NonLocal
+from foveal.attention.self_attention.shsa import SHSA
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
 from foveal.attention.self_attention.sra import SRA
 
@@ -14,6 +15,7 @@ __all__ = [
     "AFT",
     "EMSA",
     "MHSA",
+    "SHSA",
     "SRA",
     "BoTNet",
     "DANetPosition",
