@@ -154,9 +154,9 @@ def _excuses(subject: Subject, expected: Mapping[str, str] | None) -> dict[str, 
 
 
 def _laws(names: Iterable[str] | None, subject: Subject) -> list[Law]:
-    """The laws asked for, in their order; unless asked for by name, those of the layout alone."""
+    """The laws asked for, in their order; unless asked for by name, those that concern it alone."""
     if names is None:
-        return [law for law in LAWS.values() if law.layout in (None, subject.layout)]
+        return [law for law in LAWS.values() if law.concerns(subject)]
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         _require_law(name, "laws has")

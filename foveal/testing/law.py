@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from foveal.core.card import Layout
+from foveal.core.signature import Layout
 from foveal.testing.subject import Subject
 
 
@@ -18,6 +19,9 @@ class NotCheckedError(Exception):
     """A law could not be checked; the message says why. It counts neither for nor against."""
 
 
+Kind = Literal["drop_in", "several"]
+
+
 @dataclass(frozen=True)
 class Law:
     """A law: what it catches, and the function that raises where it is broken."""
@@ -26,7 +30,14 @@ class Law:
     catches: str
     check: Callable[[Subject], None] = field(repr=False)
     layout: Layout | None = None
-    """The only layout that the law is about; None for both."""
+    """The only layout that the law is about; None for all."""
+    kind: Kind | None = None
+    """The only mechanisms that it is about: those that stand anywhere, or with several inputs."""
+
+    def concerns(self, subject: Subject) -> bool:
+        several = len(subject.inputs) > 1
+        of_kind = {None: True, "drop_in": subject.drop_in, "several": several}[self.kind]
+        return of_kind and self.layout in (None, subject.layout)
 
 
 LAWS: dict[str, Law] = {}
@@ -34,12 +45,12 @@ LAWS: dict[str, Law] = {}
 
 
 def law(
-    name: str, *, catches: str, layout: Layout | None = None
+    name: str, *, catches: str, layout: Layout | None = None, kind: Kind | None = None
 ) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
     """Make a law of the function below: it takes a subject, and raises if the law is broken."""
 
     def enter(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
-        LAWS[name] = Law(name, catches, check, layout)
+        LAWS[name] = Law(name, catches, check, layout, kind)
         return check
 
     return enter

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foveal.core.card import Card, Layout, layout_of
+from foveal.core.card import Card
 from foveal.core.registry import attention_info, create_attention, list_attentions
+from foveal.core.signature import inputs_of, need, output_of
+from foveal.testing.together import Together, positions_of
 
 CHANNELS = 64
 SIZES = (
@@ -38,10 +40,20 @@ class Subject:
         self._programs: dict[str, Any] = {}
 
     def build(self, channels: int = CHANNELS) -> nn.Module:
-        """A new module as its constructor leaves it; the random numbers are the caller's."""
+        """A new module as its constructor leaves it; the random numbers are the caller's. One with
+        several inputs comes as one that makes the others from the first."""
+        module = self._built(channels)
+        return module if len(self.inputs) == 1 else Together(module, self.inputs)
+
+    def _built(self, channels: int) -> nn.Module:
         if isinstance(self._mechanism, str):
             return create_attention(self._mechanism, channels, **self.options)
         return self._mechanism(channels, **self.options)
+
+    @staticmethod
+    def mechanism(module: nn.Module) -> nn.Module:
+        """The mechanism itself, which takes all its inputs."""
+        return module.mechanism if isinstance(module, Together) else module
 
     def module(self, channels: int = CHANNELS, *, train: bool = False, seed: int = 0) -> nn.Module:
         """A new module, stirred; the same seed gives the same one."""
@@ -56,21 +68,58 @@ class Subject:
         channels: int = CHANNELS,
         seed: int = 1,
     ) -> Tensor:
-        """Normal random numbers: a map of that size, or as many tokens."""
+        """Normal random numbers: a map of that size, or as many tokens, or a few such frames."""
         height, width = size or self.sizes[0]
-        maps = (batch, channels, height, width)
-        shape = maps if self.layout == "map" else (batch, height * width, channels)
+        shape = {
+            "map": (batch, channels, height, width),
+            "tokens": (batch, height * width, channels),
+            "video": (batch, 2 + height % 3, channels, height, width),
+        }[self.layout]
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
+    def example(self, module: nn.Module, x: Tensor) -> tuple[Any, ...]:
+        """All inputs of the mechanism itself, of which `x` is the first."""
+        return (x, *module.others(x)) if isinstance(module, Together) else (x,)
+
+    def sizes_of(self, example: tuple[Any, ...]) -> dict[str, int]:
+        """What a cost formula may name beside C, H, W and N."""
+        sizes = {"T": example[0].shape[1]} if self.layout == "video" else {}
+        if len(example) > 1:
+            layouts = list(self.inputs.values())[1:]
+            sizes["M"] = sum(map(positions_of, layouts, example[1:]))
+        return sizes
+
+    def fits(self, module: nn.Module, x: Tensor, y: Any) -> bool:
+        """Whether a result has the shape that it should: that of the first input, or for a head a
+        score for each class."""
+        shape = x.shape
+        if self._output == "scores":
+            shape = (len(x), getattr(self.mechanism(module), "num_classes", y.shape[-1]))
+        return tuple(y.shape) == tuple(shape)
+
     @cached_property
-    def layout(self) -> Layout:
-        """Read from the annotation of `forward`; a module without one is taken to speak maps."""
-        if self.card:
-            return self.card.layout
+    def inputs(self) -> dict[str, str]:
+        """Read from the annotations of `forward`; a module without any is taken to speak maps."""
+        return self._declared(inputs_of, {"x": "map"})
+
+    @property
+    def layout(self) -> str:
+        """The layout of the first input."""
+        return next(iter(self.inputs.values()))
+
+    @cached_property
+    def drop_in(self) -> bool:
+        return self._declared(need, None) is None
+
+    @cached_property
+    def _output(self) -> str:
+        return self._declared(output_of, self.layout)
+
+    def _declared(self, read: Callable[[type[nn.Module]], Any], otherwise: Any) -> Any:
         try:
-            return layout_of(type(self.build()))
+            return read(self.card.cls if self.card else type(self._built(CHANNELS)))
         except Exception:  # no annotation, or no module: then the laws say why
-            return "map"
+            return otherwise
 
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:
@@ -82,7 +131,7 @@ class Subject:
             x = self.input(size)
             try:
                 with torch.no_grad():
-                    accepted = module(x).shape == x.shape
+                    accepted = self.fits(module, x, module(x))
             except Exception:  # whatever it is, this size is not one that the mechanism takes
                 continue
             if accepted:
@@ -105,7 +154,7 @@ class Subject:
         Exported once, and shared by the laws that need it."""
         if "any size" not in self._programs:
             free = torch.export.Dim.DYNAMIC
-            axes = (0, 2, 3) if self.layout == "map" else (0, 1)
+            axes = {"map": (0, 2, 3), "tokens": (0, 1), "video": (0, 1, 3, 4)}[self.layout]
             self._programs["any size"] = torch.export.export(
                 self.module(), (self.input(),), dynamic_shapes=(dict.fromkeys(axes, free),)
             )

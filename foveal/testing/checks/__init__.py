@@ -4,6 +4,7 @@
 from foveal.testing.checks import (
     card as card,
     shape as shape,
+    inputs as inputs,
     isolation as isolation,
     learning as learning,
     numerics as numerics,

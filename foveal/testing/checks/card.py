@@ -35,7 +35,11 @@ def cost_formulas_true(subject: Subject) -> None:
     sizes = (CHANNELS, subject.sizes[0]), (subject.small, subject.sizes[-1])
     for channels, (height, width) in sizes:
         module = subject.module(channels)
-        stated = card.cost(module, channels, height, width)
+        mechanism = subject.mechanism(module)
+        example = subject.example(
+            module, subject.input((height, width), batch=1, channels=channels)
+        )
+        stated = card.cost(mechanism, channels, height, width, **subject.sizes_of(example))
         where = f"at C={channels}, {height}×{width}"
         parameters = sum(p.numel() for p in module.parameters())
         if stated.get("parameters") != parameters:
@@ -43,9 +47,7 @@ def cost_formulas_true(subject: Subject) -> None:
                 f"the card says {stated.get('parameters')} parameters {where}, there are "
                 f"{parameters}"
             )
-        counted = count_multiply_adds(
-            module, subject.input((height, width), batch=1, channels=channels)
-        )
+        counted = count_multiply_adds(mechanism, example)
         claimed = stated.get("multiply_adds")
         if claimed is None or abs(claimed - counted) > TOLERANCE * counted:
             faults.append(f"the card says {claimed} multiply-adds {where}, {counted} are counted")

@@ -54,7 +54,7 @@ def _weights(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def _require_range(module: nn.Module, weights: Tensor, x: Tensor) -> None:
-    stated = stated_range(module.attention_map.__doc__)  # pyright: ignore
+    stated = stated_range(Subject.mechanism(module).attention_map.__doc__)  # pyright: ignore
     low, high = stated or UNIT
     least, most = weights.min().item(), weights.max().item()
     if least < low - 1e-5 or most > high + 1e-5:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from foveal.core.types import Tokens
+from foveal.core.types import Tokens, Video
 from foveal.testing.law import BrokenLawError, law
 from foveal.testing.subject import CHANNELS, Subject
 
@@ -36,7 +36,27 @@ class TokensHost(nn.Module):
         return self.head(self.body(self.stem(x).relu()).mean(1))
 
 
-@law("insertion", catches="an insertion that alters a pretrained model by one bit, or never learns")
+class VideoHost(nn.Module):
+    """A small network with a place for a mechanism over video, of 3-D convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(3, CHANNELS, 3, padding=1)
+        self.body = nn.Conv3d(CHANNELS, CHANNELS, 1)
+        self.head = nn.Linear(CHANNELS, 5)
+
+    def forward(self, x: Video) -> Tensor:
+        return self.head(self.body(self.stem(x.transpose(1, 2)).relu()).mean((2, 3, 4)))
+
+
+HOSTS = {"map": MapHost, "tokens": TokensHost, "video": VideoHost}
+
+
+@law(
+    "insertion",
+    kind="drop_in",
+    catches="an insertion that alters a pretrained model by one bit, or never learns",
+)
 def insertion_silent_and_learns(subject: Subject) -> None:
     """Bit-equal at birth, and all that was inserted learns: of a stirred mechanism the strength
     first and then the rest; of one as it is born, layer by layer where some are born 0."""
@@ -48,7 +68,7 @@ def _check_in_host(subject: Subject, build: Callable[[int], nn.Module], steps: i
     from foveal.surgery.insert import insert
 
     torch.manual_seed(0)
-    host = (MapHost() if subject.layout == "map" else TokensHost()).eval()
+    host = HOSTS[subject.layout]().eval()
     keys = set(host.state_dict())
     x = subject.input(channels=3)
     with torch.no_grad():

@@ -44,7 +44,7 @@ def gradients_right(subject: Subject) -> None:
     x = subject.input(channels=subject.small).double().requires_grad_()
     tensors = {"the input": x, **{n: p for n, p in module.named_parameters() if p.requires_grad}}
     generator = torch.Generator().manual_seed(3)
-    pull = _normal(x, generator)
+    pull = _normal(module(x).detach(), generator)
 
     def result() -> Tensor:
         return (module(x) * pull).sum()

@@ -19,7 +19,7 @@ def shape_and_dtype_kept(subject: Subject) -> None:
         module = subject.module(train=train)
         for height, width in SIZES:
             x = subject.input((height, width), batch=batch)
-            fault = _shape_fault(module, x)
+            fault = _shape_fault(subject, module, x)
             if fault:
                 mode = "train" if train else "eval"
                 faults.append(f"{height}×{width}, B={batch}, {mode} mode: {fault}")
@@ -45,7 +45,7 @@ def few_channels(subject: Subject) -> None:
         if empty:
             faults.append(f"C={channels} gives {', '.join(empty)} no numbers")
             continue
-        fault = _shape_fault(module, subject.input(channels=channels))
+        fault = _shape_fault(subject, module, subject.input(channels=channels))
         if fault:
             faults.append(f"C={channels}: {fault}")
     if faults:
@@ -57,7 +57,8 @@ def bad_input_refused(subject: Subject) -> None:
     if subject.card is None:
         raise NotCheckedError("not registered; the registry is what checks inputs")
     module = subject.module()
-    good = subject.input()
+    good, *others = subject.example(module, subject.input())
+    module = subject.mechanism(module)
     channel = 1 if subject.layout == "map" else 2
     bad = {
         "an input with an axis too few": (good[0], "shape"),
@@ -69,7 +70,7 @@ def bad_input_refused(subject: Subject) -> None:
     faults = []
     for what, (x, named) in bad.items():
         try:
-            module(x)
+            module(x, *others)
         except FovealError as error:
             if named not in str(error):
                 faults.append(f"{what}: the message does not say {named}: {_one_line(error)}")
@@ -94,11 +95,11 @@ def input_untouched(subject: Subject) -> None:
             raise BrokenLawError(f"forward changes {changed:.0%} of its input's values")
 
 
-def _shape_fault(module: nn.Module, x: torch.Tensor) -> str | None:
+def _shape_fault(subject: Subject, module: nn.Module, x: torch.Tensor) -> str | None:
     try:
         with torch.no_grad():
             y = module(x)
-        if y.shape != x.shape:
+        if not subject.fits(module, x, y):
             return f"shape {tuple(y.shape)} from {tuple(x.shape)}"
         if y.dtype != x.dtype:
             return f"{y.dtype} from {x.dtype}"
