@@ -9,6 +9,7 @@ from foveal.attention.window.involution import Involution
 from foveal.attention.window.maxvit_grid import MaxViTGrid
 from foveal.attention.window.mca_cross_axis import CrossAxisAttention
 from foveal.attention.window.outlook import Outlook
+from foveal.attention.window.san_pairwise import SANPairwise
 from foveal.attention.window.swin import Swin
 from foveal.attention.window.swin_v2 import SwinV2
 
@@ -22,6 +23,7 @@ __all__ = [
     "Involution",
     "MaxViTGrid",
     "Outlook",
+    "SANPairwise",
     "Swin",
     "SwinV2",
 ]
