@@ -10,10 +10,12 @@ from foveal.attention.window.maxvit_grid import MaxViTGrid
 from foveal.attention.window.mca_cross_axis import CrossAxisAttention
 from foveal.attention.window.outlook import Outlook
 from foveal.attention.window.san_pairwise import SANPairwise
+from foveal.attention.window.sasa import SASA
 from foveal.attention.window.swin import Swin
 from foveal.attention.window.swin_v2 import SwinV2
 
 __all__ = [
+    "SASA",
     "Axial",
     "AxialDeepLab",
     "CoT",
