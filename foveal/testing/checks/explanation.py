@@ -90,17 +90,26 @@ def _require_used(module: nn.Module, weights: Tensor, x: Tensor) -> None:
     with ExplicitAttention(), recorder:
         y = module(x)
     computed = [(tensor, _Marks(tensor)) for tensor in (x, y, *recorder.tensors)]
+    if _is_met(weights, computed):
+        return
+    by_head = weights.ndim == 4 and weights.shape[1] > 1 and min(weights.shape[-2:]) > 1
+    if by_head and all(_is_met(head, computed) for head in weights.unbind(1)):
+        return  # heads that are computed one after the other
+    raise BrokenLawError(
+        "forward computes neither this map nor anything multiplied by it, so it is not what "
+        "forward used"
+    )
+
+
+def _is_met(weights: Tensor, computed: list[tuple[Tensor, "_Marks"]]) -> bool:
     for candidate, in_order in _candidates(weights, [tensor for tensor, _ in computed]):
         marks = _Marks(candidate)
         for tensor, others in computed:
             if marks.like(others) and (
                 _same(candidate, tensor) if in_order else marks.same_values(others)
             ):
-                return
-    raise BrokenLawError(
-        "forward computes neither this map nor anything multiplied by it, so it is not what "
-        "forward used"
-    )
+                return True
+    return False
 
 
 def _candidates(weights: Tensor, computed: list[Tensor]) -> Iterator[tuple[Tensor, bool]]:
