@@ -2,6 +2,7 @@
 
 from foveal.attention.self_attention.aft import AFT
 from foveal.attention.self_attention.botnet import BoTNet
+from foveal.attention.self_attention.cga import CGA
 from foveal.attention.self_attention.danet_position import DANetPosition
 from foveal.attention.self_attention.emsa import EMSA
 from foveal.attention.self_attention.gfnet import GFNet
@@ -13,6 +14,7 @@ from foveal.attention.self_attention.sra import SRA
 
 __all__ = [
     "AFT",
+    "CGA",
     "EMSA",
     "MHSA",
     "SHSA",
