@@ -2,6 +2,8 @@
 
 import re
 
+import torch
+
 from foveal.attention.channel.fca import FCA
 from foveal.core.errors import FovealError
 from foveal.originals.registry import Translation, original
@@ -24,5 +26,9 @@ def fca(
         )
     state.drop("dct_layer.weight")  # the cosines, which follow from the arguments
     select, count = method.groups()
-    module = FCA(channel, (dct_h, dct_w), int(count), select, hidden=channel // reduction)
+    size = (max(dct_h, 7), max(dct_w, 7))
+    module = FCA(channel, size, int(count), select, hidden=channel // reduction)
+    if size != (dct_h, dct_w):  # on a grid of less than seven its frequencies are all rounded to 0
+        module.frequencies = module.frequencies * torch.tensor([dct_h >= 7, dct_w >= 7])
+        module.height, module.width = dct_h, dct_w
     return module, {"fc.0": "squeeze", "fc.2": "excite"}

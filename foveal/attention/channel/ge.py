@@ -128,11 +128,9 @@ class GE(nn.Module):
         if self.covers_all:
             mean = x.mean((2, 3), keepdim=True)
             return 0.5 * (mean + x.amax((2, 3), keepdim=True)) if self.add_max else mean
-        window = {"kernel_size": 2 * self.extent - 1, "stride": self.extent}
-        mean = F.avg_pool2d(x, **window, padding=self.extent - 1, count_include_pad=False)
-        if not self.add_max:
-            return mean
-        return 0.5 * (mean + F.max_pool2d(x, **window, padding=self.extent - 1))
+        window, step, edge = 2 * self.extent - 1, self.extent, self.extent - 1
+        mean = F.avg_pool2d(x, window, step, edge, count_include_pad=False)
+        return 0.5 * (mean + F.max_pool2d(x, window, step, edge)) if self.add_max else mean
 
     def _weigh(self, gathered: Map) -> Map:
         return self.gate(self.mix(gathered))

@@ -37,7 +37,8 @@ class SRM(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
         """One weight per channel, in (0, 1)."""
-        return self._weigh(*moments(x), x.shape[2] * x.shape[3])[..., None, None].to(x.dtype)
+        mean, variance = moments(x)
+        return self._weigh(mean, variance, x.shape[2] * x.shape[3])[..., None, None]
 
     def _weigh(
         self, mean: Float[Tensor, "b c"], variance: Float[Tensor, "b c"], size: int
