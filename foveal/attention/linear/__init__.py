@@ -3,6 +3,7 @@
 from foveal.attention.linear.a2 import DoubleAttention
 from foveal.attention.linear.additive_swift import AdditiveSwift
 from foveal.attention.linear.agent import Agent
+from foveal.attention.linear.bat import BilinearAttentionalTransform
 from foveal.attention.linear.cosformer import CosFormer
 from foveal.attention.linear.efficient_attn import EfficientAttention
 from foveal.attention.linear.emanet import EMAttention
@@ -21,6 +22,7 @@ __all__ = [
     "UFO",
     "AdditiveSwift",
     "Agent",
+    "BilinearAttentionalTransform",
     "CosFormer",
     "DoubleAttention",
     "EMAttention",
