@@ -8,6 +8,7 @@ from foveal.attention.window.halo import Halo
 from foveal.attention.window.involution import Involution
 from foveal.attention.window.maxvit_grid import MaxViTGrid
 from foveal.attention.window.mca_cross_axis import CrossAxisAttention
+from foveal.attention.window.neighborhood import Neighborhood
 from foveal.attention.window.outlook import Outlook
 from foveal.attention.window.san_pairwise import SANPairwise
 from foveal.attention.window.sasa import SASA
@@ -24,6 +25,7 @@ __all__ = [
     "Halo",
     "Involution",
     "MaxViTGrid",
+    "Neighborhood",
     "Outlook",
     "SANPairwise",
     "Swin",
