@@ -12,6 +12,7 @@ from foveal.attention.linear.external_mh import MultiHeadExternalAttention
 from foveal.attention.linear.flatten import Flatten
 from foveal.attention.linear.lambda_layer import LambdaLayer
 from foveal.attention.linear.linear_elu import LinearELU
+from foveal.attention.linear.linformer import Linformer
 from foveal.attention.linear.litemla import LiteMLA
 from foveal.attention.linear.mobilevitv2 import MobileViTv2
 from foveal.attention.linear.nystrom import Nystrom
@@ -31,6 +32,7 @@ __all__ = [
     "Flatten",
     "LambdaLayer",
     "LinearELU",
+    "Linformer",
     "LiteMLA",
     "MobileViTv2",
     "MultiHeadExternalAttention",
