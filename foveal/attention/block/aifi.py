@@ -42,6 +42,8 @@ class AIFI(nn.Module):
     taken. RT-DETR runs it on the coarsest scale alone, where there are few positions and they
     stand for objects.
 
+    Placed: once, on the coarsest map of the backbone, before the scales are fused.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 4·C² + 2·C·hidden + hidden + 9·C.
     Multiply-adds: N·(4·C² + 2·C·hidden + 2·N·C + 11·C) + (H + W)·ceil(C/4).
 

@@ -36,6 +36,8 @@ class IRMB(nn.Module):
     one skip connection stands where a transformer has two. Scores are matched in narrow channels,
     so that widening costs attention nothing.
 
+    Placed: as the block that EMO consists of, with attention in its last two stages.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C² + 2·C·qkv_bias + 2·C + hidden·(2·C + qkv_bias + kernel_size² + 2).
     Multiply-adds: ceil(H/rows)·rows·ceil(W/columns)·columns·(2·C² + 2·rows·columns·attended)

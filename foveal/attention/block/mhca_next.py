@@ -21,6 +21,8 @@ class MHCANext(nn.Module):
     and a pair of channels whatever the image shows: no query meets a key. What remains to look at
     are the heads' responses.
 
+    Placed: in Next-ViT's convolutional blocks, the most of each stage, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(kernel_size²·head_channels + C + 2).
     Multiply-adds: N·C·(kernel_size²·head_channels + C + 1).

@@ -59,6 +59,8 @@ class MobileViT(nn.Module):
     the convolution before it has told each position of those in its own patch. A map that patches
     do not divide is interpolated to one that they do, and back.
 
+    Placed: in the last three stages of MobileViT, after an inverted residual block.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: taps·C²/groups + 2·C·width + depth·(4·width² + 2·width·hidden + hidden + 9·width)
     + 2·width + 4·C + fusion·(2·taps·C² + 2·C).

@@ -30,6 +30,8 @@ class ParNet(nn.Module):
     The gate (skip-SE) is squeeze-and-excitation without a bottleneck and on the skip connection
     alone, so that both convolutions can still be folded into one after training.
 
+    Placed: as the block that ParNet's streams consist of.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: (kernel_size² + 2)·C·C/groups + 6·C.
     Multiply-adds: ((kernel_size² + 1)·C/groups + 6)·C·H·W + C·C/groups.
 

@@ -56,6 +56,8 @@ class PartialSelfAttention(nn.Module):
     values. Batch norms stand after all convolutions where a transformer has layer norms before,
     so that all of them fold away once trained.
 
+    Placed: once, at the end of the backbone, on the coarsest map.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C² + 4·C + depth·(width·(inner + width + 2·hidden) + 2·inner + 4·width
     + 2·hidden).

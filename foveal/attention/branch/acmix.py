@@ -38,6 +38,8 @@ class ACmix(nn.Module):
     amount to, and the maps between them never written. Positions that a neighbourhood reaches
     beyond the edge mirror those inside.
 
+    Placed: in place of the 3 × 3 convolutions of ResNet, or of the attention in SAN, PVT and Swin.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 3·C² + 3·C + 2·head_channels + 3·num_heads·taps + C·taps² + 2.
     Multiply-adds: N·C·(3·C + 3·num_heads·taps + 3·kernel_size² + 3) + N·head_channels

@@ -24,6 +24,8 @@ class AttentionAugmented(nn.Module):
     with a distance depends on the key's row and column alone, so keys are lengthened by a mark for
     each row and column, queries by what they say of them, and N × N is never formed.
 
+    Placed: in place of the 3 × 3 convolution of the residual blocks in ResNet's last three stages.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: taps·C·conv_channels + conv_channels + C·inner + qkv_bias·inner
     + value_width² + value_width + 2·offsets·head_channels.

@@ -22,6 +22,8 @@ class CondConv(nn.Module):
     Dynamic convolution makes its kernels compete for shares that sum to 1 and hides a layer before
     the choice; here one layer routes, and any number of experts may be open at once.
 
+    Placed: in place of ordinary convolutions in the later blocks of a network.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: num_experts·C·taps + num_experts·(C + 1).
     Multiply-adds: (taps + 1)·C·N + num_experts·C·(taps + 1).

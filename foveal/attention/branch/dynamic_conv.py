@@ -50,6 +50,8 @@ class DynamicConv(nn.Module):
     Kernels are summed, not their results, so several cost little more than one. Selective kernels
     weigh channel by channel what each path has computed; here one number weighs a whole kernel.
 
+    Placed: in place of every convolution but the first.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: num_experts·C·(taps + 1) + C·hidden + hidden + num_experts·(hidden + 1).
     Multiply-adds: (taps + 1)·C·N + num_experts·C·(taps + 1) + C·hidden

@@ -23,6 +23,8 @@ class S2(nn.Module):
     up, the third stays. What moves in at the edge is the edge itself. No weight is spent on
     position: the Vision Permutator, with the same choice among three branches, learns C² for each.
 
+    Placed: in place of self-attention in every block, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 4·C² + 4·C + 4·C·hidden.
     Multiply-adds: (4·C² + 6·C)·N + 4·C·hidden + 8·C.
 

@@ -24,6 +24,8 @@ class SK(nn.Module):
     $$y = \sum_m a_m \odot u_m, \quad a = \mathrm{softmax}_m\big(W_m\,\mathrm{ReLU}(\mathrm{BN}(
     W \textstyle\sum_m \mathrm{mean}_{hw}\,u_m))\big), \quad u_m = \mathrm{conv}_m(x)$$
 
+    Placed: in place of the 3 × 3 convolution of ResNet's bottlenecks.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: taps·C + num_paths·2·C + C·hidden·(1 + num_paths) + 2·hidden.
     Multiply-adds: (taps + 3·num_paths)·C·H·W + C·hidden·(1 + num_paths) + hidden

@@ -28,6 +28,8 @@ class SplitAttention(nn.Module):
     are alike, and what sets them apart is the share of the input that each reads. With a single
     split there is nothing to choose, and a sigmoid gates the channels instead.
 
+    Placed: in place of the 3 × 3 convolution of ResNet's bottlenecks.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: radix·C·(taps + 3) + (1 + radix)·C·hidden/groups + 2·hidden.
     Multiply-adds: radix·C·H·W·(taps + 3) + (1 + radix)·C·hidden/groups + hidden + 3·radix·C.

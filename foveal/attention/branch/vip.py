@@ -23,6 +23,8 @@ class ViP(nn.Module):
     C × C layer mixes; what it learns of each position makes up for the missing neighbourhood.
     Selective kernels choose among convolutions in the same way.
 
+    Placed: in place of self-attention in every block, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + qkv_bias·3·C + C + 4·C·hidden + hidden + 3·C.
     Multiply-adds: 2·C²·N + C²·segments·(H + W) + 4·C·N·segments + 6·C·N + 4·C·hidden + 8·C

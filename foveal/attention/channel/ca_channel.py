@@ -26,6 +26,8 @@ class CAChannel(nn.Module):
 
     $$y = x \odot \sigma\big(\mathrm{MLP}(\mathrm{mean}_{hw}\,x) + \mathrm{MLP}(\max_{hw} x)\big)$$
 
+    Placed: as the first half of CBAM, in each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden + bias·(C + hidden).
     Multiply-adds: (1 + pool_adds)·C·H·W + len(pools)·(2·C·hidden + C).
 

@@ -19,6 +19,8 @@ class DANetChannel(nn.Module):
     Born an identity, for $\gamma$ starts at 0. Weights of half-precision maps are computed in
     float32: the products of whole channels overflow float16.
 
+    Placed: as one of DANet's two branches, at the end of a dilated backbone.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 1.
     Multiply-adds: (2·C + 1)·C·H·W + 3·C².
 

@@ -28,6 +28,8 @@ class ECA(nn.Module):
     Where SE squeezes through a bottleneck, ECA lets a channel see only its k neighbours,
     and so needs k parameters instead of 2C²/r.
 
+    Placed: after the last convolution of each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: kernel_size + bias.
     Multiply-adds: 2·C·H·W + kernel_size·C.
 

@@ -19,6 +19,9 @@ class ESE(nn.Module):
     SE with its two layers made one: no bottleneck loses what other channels say, at the price of C²
     parameters instead of 2C²/r.
 
+    Placed: in each aggregation block of VoVNet, after the 1 × 1 convolution that joins its layers,
+    before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: C² + C.
     Multiply-adds: 2·C·H·W + C² + add_max·2·C.
 

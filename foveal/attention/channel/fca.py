@@ -32,6 +32,8 @@ class FCA(nn.Module):
     SE's mean is the frequency (0, 0) alone. Here the channels are cut into groups, and each group
     is told of another frequency, by a basis of norm 1.
 
+    Placed: after the last convolution of each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden.
     Multiply-adds: 2·C·H·W + 2·C·hidden + num_frequencies·(H·W + (H + 2)·height + (W + 2)·width + 4)
     + (H + 8)·height + (W + 8)·width.

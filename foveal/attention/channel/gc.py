@@ -31,6 +31,9 @@ class GC(nn.Module):
     The non-local block attends from every position and finds nearly the same context for each;
     here it is computed once. Born an identity, for the last layer starts at 0.
 
+    Placed: after the last convolution of each bottleneck in the last three stages, before the
+    addition.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: attends·C + num_fusions·(2·C·hidden + 3·hidden + C).
     Multiply-adds: attends·(2·C + 2)·H·W + (1 − attends)·C·H·W

@@ -23,6 +23,8 @@ class GCTGated(nn.Module):
     Where γ is positive a channel that is strong beside the others is strengthened, and they
     compete; where it is negative the strong are damped. Born an identity, for γ and β start at 0.
 
+    Placed: before every convolution.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 3·C.
     Multiply-adds: (3 − sums)·C·H·W + (9 − 3·sums)·C.
 

@@ -21,6 +21,8 @@ class GCTGaussian(nn.Module):
     What SE and LCT learn, the relation of a channel's mean to its weight, is taken as known here,
     so that there is nothing to learn (B0), or one number (B1).
 
+    Placed: in each residual block, where SE stands.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: learnable. Multiply-adds: 2·C·H·W + 6·C.
 
     Args:

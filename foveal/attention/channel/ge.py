@@ -43,6 +43,8 @@ class GE(nn.Module):
     (`extra_params=False, mlp=False`), θ gathers with a stack of depthwise convolutions
     (`mlp=False`), and θ⁺, the default, lets the channels mix in f, as SE does.
 
+    Placed: at the end of each residual branch, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·taps + 2·C·norms + mlp·(2·C·hidden + hidden + C).
     Multiply-adds: C·H·W + (1 − extra_params)·(covers_all·C·H·W + C·(2·extent − 1)²

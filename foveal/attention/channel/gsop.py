@@ -20,6 +20,8 @@ class GSoP(nn.Module):
     SE squeezes to means, which tell nothing of pairs. Here each row of the covariance matrix, one
     channel's relation to every other, is summed up by four filters of its own.
 
+    Placed: in the stages of a ResNet, from the first to the last.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: (1 + expansion)·C·hidden + C + expansion·(hidden² + hidden) + 4·hidden.
     Multiply-adds: C·H·W + (C + 3 + hidden)·hidden·H·W + (2 + expansion)·hidden²

@@ -21,6 +21,8 @@ class LCT(nn.Module):
     The group's mean μ and variance σ² are all that a channel learns of the others; where SE has two
     matrices, here each channel has a line of its own.
 
+    Placed: in each residual block, where SE stands.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C. Multiply-adds: 2·C·H·W + 4·C.
 
     Args:

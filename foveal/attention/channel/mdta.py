@@ -22,6 +22,8 @@ class MDTA(nn.Module):
     convolution that makes them looks at neighbours, so that here the grid matters; and the weights
     stay as few on the large maps of image restoration.
 
+    Placed: as the attention of every block of Restormer, at every level of its U.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + 3·C·kernel_size² + bias·7·C + num_heads.
     Multiply-adds: (4·C + 3·kernel_size² + 2·head_channels + 5)·C·H·W + 3·C·head_channels + C.

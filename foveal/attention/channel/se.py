@@ -18,6 +18,8 @@ class SE(nn.Module):
     $$y = x \odot \sigma\big(W_2\,\mathrm{ReLU}(W_1\,\mathrm{mean}_{hw}\,x)\big),
     \quad W_1 \in \mathbb{R}^{C/r \times C}$$
 
+    Placed: after the last convolution of each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·hidden + bias·(C + hidden) + norm·2·hidden.
     Multiply-adds: 2·C·H·W + 2·C·hidden + norm·hidden + add_max·2·C.

@@ -21,6 +21,8 @@ class SOCA(nn.Module):
     covariance matrix, of which the largest would else drown the others; it is approached with
     products of matrices, by Newton and Schulz.
 
+    Placed: at the end of each group of residual blocks of SAN, a super-resolution network.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden + hidden + C.
     Multiply-adds: C·H·W + (C + 2)·C·H·W + max(3·iterations − 3, 1)·C³ + (3·iterations + 4)·C²
     + 2·C·hidden.

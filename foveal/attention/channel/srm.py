@@ -22,6 +22,8 @@ class SRM(nn.Module):
     No channel sees another: what is learned is only which of the two statistics counts, and how
     much, in each channel. A map of one position has no deviation; there σ² = ε.
 
+    Placed: after the last convolution of each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 4·C. Multiply-adds: 5·C·H·W + 8·C.
 
     Args:

@@ -21,6 +21,8 @@ class XCA(nn.Module):
     there are, so that its cost grows in proportion to them. Tokens meet only in these weights,
     whatever their order.
 
+    Placed: in every block of XCiT, before a convolution of neighbouring patches and the perceptron.
+
     Shape: (B, N, C) → (B, N, C).
     Parameters: 4·C² + C + qkv_bias·3·C + num_heads.
     Multiply-adds: 4·N·C² + 2·N·C·head_channels + 5·N·C + 3·C·head_channels + C.

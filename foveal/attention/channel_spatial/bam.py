@@ -36,6 +36,8 @@ class BAM(nn.Module):
 
     $M_c$ is a small network over the channel means, $M_s$ dilated convolutions in a bottleneck.
 
+    Placed: between the stages of a network, before each down-sampling.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 3·C·hidden + C + 3·hidden + 1 + num_layers·2·hidden + (num_layers − 1)·hidden²
     + num_convs·(9·hidden² + 2·hidden).

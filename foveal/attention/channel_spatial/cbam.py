@@ -20,6 +20,8 @@ class CBAM(nn.Module):
 
     $M_c$ is the gate of `CAChannel`, $M_s$ that of `SASpatial`.
 
+    Placed: after the last convolution of each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·hidden + bias·(C + hidden) + 2·kernel_size² + norm·2.
     Multiply-adds: (1 + pool_adds)·C·H·W + len(pools)·(2·C·hidden + C)

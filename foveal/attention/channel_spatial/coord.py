@@ -22,6 +22,8 @@ class CoordinateAttention(nn.Module):
 
     Pooling along one axis at a time keeps the place along the other, which SE's pooling loses.
 
+    Placed: in each inverted residual block of MobileNetV2, before the last pointwise convolution.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 3·C·hidden + 2·hidden + 2·C.
     Multiply-adds: 4·C·H·W + (2·C·hidden + hidden)·(H + W).
 

@@ -22,6 +22,8 @@ class CPCA(nn.Module):
     CBAM gives a position one weight for all channels; here each channel has its own map, from the
     convolutions of MSCA. One pointwise layer W serves all three times.
 
+    Placed: in the blocks of CPCANet, a network that segments medical images.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(C + local_size² + strip_taps + 2·num_strips + 2) + 2·C·hidden + hidden + C.
     Multiply-adds: (3·C + local_size² + strip_taps + num_strips + 3)·C·H·W + 4·C·hidden + C.

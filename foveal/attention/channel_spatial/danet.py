@@ -18,6 +18,8 @@ class DANet(nn.Module):
     $P$ is `DANetPosition` and $K$ `DANetChannel`. Each adds its input to what it attends to, so
     that the sum is born as 2x.
 
+    Placed: once, on the narrowed map that ends the dilated backbone of a segmentation network.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden + hidden + C² + C + 2.
     Multiply-adds: (2·C·hidden + 3·C² + 3·C)·H·W + 2·C·(H·W)² + 3·C².
 

@@ -25,6 +25,8 @@ class ELA(nn.Module):
     is squeezed, and a row sees its neighbours. Rows and columns share one convolution and one
     normalisation.
 
+    Placed: in each residual block.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: kernel_size·C·C/groups + 2·C.
     Multiply-adds: 4·C·H·W + (kernel_size·C/groups + 4)·C·(H + W).
 

@@ -34,6 +34,8 @@ class EfficientMultiScaleAttention(nn.Module):
     is written: the mean of a normalised map is its shift $\beta$, so $v$ is needed in one direction
     alone, and the mean of $v$ follows from the sums of rows and edges.
 
+    Placed: in the residual blocks of ResNet, and in YOLOv5.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 10·group_channels² + 4·group_channels.
     Multiply-adds: 18·C·N + 2·groups·N + C·(H + W)·group_channels

@@ -26,6 +26,8 @@ class GAM(nn.Module):
     gate, and none over channels before the spatial one, which costs 98·C²/r multiply-adds a
     position.
 
+    Placed: in the blocks of ResNet and MobileNetV2.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·hidden·(1 + kernel_size²/groups) + 3·(C + hidden).
     Multiply-adds: (2·C·hidden·(1 + kernel_size²/groups) + 3·C + hidden)·H·W.

@@ -53,6 +53,8 @@ class CollaborativeAttention(nn.Module):
     Triplet attention has a weight for each pair of axes, this one for each axis. Where a mean is of
     one value the deviation is 0.
 
+    Placed: after the last convolution of each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·kernel_size + 4 + channel·(channel_kernel + 2).
     Multiply-adds: (9 + channel)·C·N + (1 − channel)·N + 7·C·(H + W) + channel·9·C·H

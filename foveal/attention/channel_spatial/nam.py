@@ -20,6 +20,8 @@ class NAM(nn.Module):
     importance: there is no other network, and no pooling. The shares of all channels sum to 1, so
     that gates stay near a half where there are many.
 
+    Placed: at the end of each residual block.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C. Multiply-adds: 2·C·H·W + 4·C.
 
     Args:

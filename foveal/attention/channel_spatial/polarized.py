@@ -24,6 +24,8 @@ class PolarizedAttention(nn.Module):
     at $x \odot g_c$. Each gate squeezes one axis wholly and keeps half the width of the other.
     Sums over positions come before the layers that follow them, so that these act on one vector.
 
+    Placed: after the first 3 × 3 convolution of each residual block.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C + 3·C·hidden + paper·2·C + (1 − bottleneck)·C·hidden
     + bottleneck·(gate_hidden·(hidden + C + 3) + C)

@@ -22,6 +22,8 @@ class SCSE(nn.Module):
     Where CBAM gates one after the other, both gates see the input here, and a value is kept that
     either of them finds worth keeping.
 
+    Placed: after each block of the encoder and the decoder of a segmentation network.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden + C + bias·(C + hidden + 1).
     Multiply-adds: 4·C·H·W + 2·C·hidden.
 

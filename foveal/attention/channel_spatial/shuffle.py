@@ -21,6 +21,8 @@ class ShuffleAttention(nn.Module):
     Both gates are lines, the same for all groups, so that C = 512 in 64 groups have 24 parameters.
     The shuffle lays the first half of all channels between the second, lest the groups never meet.
 
+    Placed: after the last batch normalisation of each bottleneck, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 6·group_channels.
     Multiply-adds: 3.5·C·H·W + C + 3·group_channels.
 

@@ -19,6 +19,8 @@ class SimAM(nn.Module):
     The exponent is the inverse of the least energy of a neuron that tells itself from the others,
     in closed form. A map of one position has no variance; there the weight is σ(½).
 
+    Placed: after the second convolution of each residual block.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 0. Multiply-adds: 6·C·H·W + 5·C.
 
     Args:

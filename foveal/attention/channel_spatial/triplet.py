@@ -30,6 +30,8 @@ class TripletAttention(nn.Module):
     where $d$ is the axis other than $a$ and $b$. The convolutions slide over channels as they do
     over rows, so neighbouring channels interact without a bottleneck.
 
+    Placed: after the last convolution of each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: num_gates·(2·kernel_size² + 2).
     Multiply-adds: num_gates·2·C·H·W + (2·kernel_size² + 2)·(C·W + C·H + spatial·H·W).
 

@@ -21,6 +21,8 @@ class DoubleAttention(nn.Module):
     both sums, they act on the few descriptors instead of the many positions. External attention has
     descriptors too, but the same for all images.
 
+    Placed: in five extra blocks in the third and fourth stages of a ResNet-50.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·num_tokens + num_tokens + 2·C·hidden + hidden + C.
     Multiply-adds: N·num_tokens·(4·C + 4) + 2·C·hidden·num_tokens.

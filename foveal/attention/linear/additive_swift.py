@@ -23,6 +23,9 @@ class AdditiveSwift(nn.Module):
     The weights have length 1 over the tokens rather than a sum of 1, and may be negative: no
     softmax is left, and no values. MobileViTv2's separable attention has both.
 
+    Placed: in the block that ends each stage of SwiftFormer, between a local convolution and the
+    perceptron.
+
     Shape: (B, N, C) → (B, N, C).
     Parameters: 2·(C + 1)·hidden + hidden + (hidden + 1)·hidden + (hidden + 1)·C.
     Multiply-adds: N·(3·C·hidden + hidden² + 10·hidden + 3).

@@ -25,6 +25,8 @@ class CosFormer(nn.Module):
     that pairs are still never formed. Positions are counted row by row, so the order matters and
     the input is a map.
 
+    Placed: in place of softmax attention in every layer of a transformer.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 4·C² + qkv_bias·3·C + proj_bias·C.
     Multiply-adds: 4·N·C² + N·C·(4·head_channels + 11).
 

@@ -24,6 +24,8 @@ class EfficientAttention(nn.Module):
     them. The product of both softmaxes has rows that sum to 1, like dot-product attention's, but is
     not the same. A head of one key channel would have the same query everywhere.
 
+    Placed: after stages of a detector's backbone, and on the maps of its feature pyramid.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·key_channels + key_channels + 2·C·value_channels + value_channels + C.
     Multiply-adds: N·(2·C·key_channels + 2·C·value_channels + 4·key_channels + C

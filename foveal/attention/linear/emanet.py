@@ -29,6 +29,8 @@ class EMAttention(nn.Module):
     its noise. Double attention gathers descriptors once and by layers of its own; here the same
     bases both gather and give.
 
+    Placed: once, on the narrowed map that ends the backbone of a segmentation network.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C² + 3·C.
     Multiply-adds: N·(2·C² + C·num_tokens + 2·C) + num_stages·num_tokens·(N·(2·C + 4) + 4·C).
 

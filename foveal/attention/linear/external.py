@@ -23,6 +23,8 @@ class ExternalAttention(nn.Module):
     normalisation, first over tokens and then over the memory, keeps one long token from drawing
     every weight.
 
+    Placed: once, at the end of the backbone of a segmentation network.
+
     Shape: (B, N, C) → (B, N, C).
     Parameters: 2·head_channels·num_tokens + multi_head·(2·C·inner + C + head_channels).
     Multiply-adds: N·heads·num_tokens·(2·head_channels + 4) + multi_head·2·N·C·inner.

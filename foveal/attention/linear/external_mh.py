@@ -17,6 +17,8 @@ class MultiHeadExternalAttention(ExternalAttention):
     the two projections. The heads share the memory, whose rows are as narrow as a head; they differ
     in what $W_e$, four times as wide as the tokens, lets them see.
 
+    Placed: in place of self-attention in every block of a transformer.
+
     Shape: (B, N, C) → (B, N, C).
     Parameters: 2·C·inner + C + head_channels·(2·num_tokens + 1).
     Multiply-adds: N·heads·num_tokens·(2·head_channels + 4) + 2·N·C·inner.

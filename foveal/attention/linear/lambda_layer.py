@@ -24,6 +24,8 @@ class LambdaLayer(nn.Module):
     positions give this what linear attention lacks, and no table is bound to a size: a kernel of
     2H − 1 by 2W − 1 is the paper's global form for maps of H × W, and takes others too.
 
+    Placed: in place of the 3 × 3 convolution of ResNet's bottlenecks.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: (C + 2)·(query_width + value_channels) + C·head_channels
     + head_channels·(taps + position_bias).

@@ -20,6 +20,8 @@ class LinearELU(nn.Module):
     The two sums over j are the same for every query: where self-attention compares N × N pairs,
     each query here reads a D × D summary of the tokens.
 
+    Placed: in place of softmax attention in every layer of a transformer.
+
     Shape: (B, N, C) → (B, N, C). Parameters: 4·C² + qkv_bias·3·C + proj_bias·C.
     Multiply-adds: 4·N·C² + N·C·(2·head_channels + 6)
     + (N + 1)·num_heads.

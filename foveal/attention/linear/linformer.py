@@ -25,6 +25,8 @@ class Linformer(nn.Module):
     As the mixtures come before $W_K$ and $W_V$ here, those act on `num_tokens` rows alone. External
     attention has learned keys; these are mixed from the image.
 
+    Placed: in place of softmax attention in every layer of a transformer.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(2·inner + 1) + (2 − share_kv)·(C·kv_width + num_tokens·rows·columns).
     Multiply-adds: 2·N·C·inner + 2·N·num_tokens·inner

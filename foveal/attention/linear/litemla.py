@@ -25,6 +25,8 @@ class LiteMLA(nn.Module):
     Linear attention is blunt: its weights cannot be sharp. Depthwise convolutions of queries, keys
     and values give it neighbourhoods to match, where focused linear attention sharpens features.
 
+    Placed: in the last two stages of EfficientViT, each followed by an inverted residual block.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 3·inner·(C + taps + num_scales·head_channels) + (1 + num_scales)·inner·C + 2·C.
     Multiply-adds: N·(3·inner·(C + taps + num_scales·head_channels)

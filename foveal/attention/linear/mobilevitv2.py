@@ -23,6 +23,8 @@ class MobileViTv2(nn.Module):
     of matrices between tokens are left. The keys are projected after their sum, for the weights
     sum to 1. The global context block adds its vector where this multiplies.
 
+    Placed: in place of multi-head attention in the transformers of MobileViT's blocks.
+
     Shape: (B, N, C) → (B, N, C). Parameters: 3·C² + C + bias·3·C.
     Multiply-adds: N·(2·C² + 3·C + 2) + C².
 

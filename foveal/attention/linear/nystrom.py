@@ -38,6 +38,8 @@ class Nystrom(nn.Module):
     stretches and the convolution over neighbouring positions follow the raster, so the input is a
     map.
 
+    Placed: in place of softmax attention in every layer of a transformer.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 3·C·inner + qkv_bias·3·inner + inner·C + proj_bias·C + num_heads·kernel_size.
     Multiply-adds: 4·N·C·inner + N·num_landmarks·(C + 4·inner) + N·inner·(kernel_size + 1)

@@ -37,6 +37,8 @@ class Performer(nn.Module):
     q and k are divided by $D^{1/4}$ first. `redraw()` draws others, as the paper does now and then
     in training. Other linear attention replaces the softmax; this approaches it as m grows.
 
+    Placed: in place of softmax attention in every layer of a transformer.
+
     Shape: (B, N, C) → (B, N, C).
     Parameters: C·3·inner + qkv_bias·3·inner + inner·C + proj_bias·C.
     Multiply-adds: 4·N·C·inner + N·inner·(4·num_features + 7)

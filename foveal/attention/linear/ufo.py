@@ -21,6 +21,8 @@ class UFO(nn.Module):
     the last axis; so the weights may be negative, need no feature map and do not sum to 1. One γ
     for each head scales both factors.
 
+    Placed: in every block of UFO-ViT, before the perceptron.
+
     Shape: (B, N, C) → (B, N, C).
     Parameters: C·inner + qkv_bias·inner + value_width·C + proj_bias·C + num_heads.
     Multiply-adds: N·C·(inner + value_width) + N·key_width·(2·value_channels + 4)

@@ -30,6 +30,8 @@ class AFT(nn.Module):
     `"local"` keeps those of near pairs; `"conv"` has one for each offset of a neighbourhood and
     head, so that $e^w$ is a convolution.
 
+    Placed: in place of multi-head attention in every layer of a transformer.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 3·C² + 2·C + pairs·2·hidden·cells + convolves·num_heads·(kernel_size² + 2).
     Multiply-adds: 3·N·C² + N·C·(5 − pairs + convolves) + pairs·(8·N·hidden + N²·(hidden + 1 + 2·C))

@@ -30,6 +30,8 @@ class BoTNet(nn.Module):
     map and interpolated for any other, and the scores they give are carried by longer queries and
     keys, so that no N × N table is formed.
 
+    Placed: in place of the 3 × 3 convolution of the three last bottlenecks of a ResNet.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·inner + qkv_bias·inner + offsets·head_channels.
     Multiply-adds: N·C·inner + N·num_heads·head_channels·(1 + H + W)

@@ -41,6 +41,8 @@ class CGA(nn.Module):
     map, and interpolated for others; it is the one N × N table here, the same for all images.
     There is no residual in it: the block adds one.
 
+    Placed: once in each EfficientViT block, between perceptrons before it and after it.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(2·key_channels + value_channels) + 2·num_heads·(3·key_channels + value_channels)
     + key_channels·taps + num_heads·cells + C² + 2·C.

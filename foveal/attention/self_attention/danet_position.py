@@ -26,6 +26,8 @@ class DANetPosition(nn.Module):
     Born an identity, for $\gamma$ starts at 0. The scores are not divided by the root of their
     width.
 
+    Placed: as one of DANet's two branches, at the end of a dilated backbone.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·hidden + hidden + C² + C + 1.
     Multiply-adds: (2·C·hidden + C² + C)·H·W + 2·C·(H·W)².
 

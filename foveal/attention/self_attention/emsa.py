@@ -32,6 +32,8 @@ class EMSA(nn.Module):
     head, without `transform` and in version 2 they are never formed. Version 2 has neither, and
     adds to the result the values, brought back to full resolution.
 
+    Placed: as the attention of every block of ResT, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + qkv_bias·C·(3 − 2·transforms) + reduces·C·(taps + 3 − transforms)
     + transforms·num_heads²

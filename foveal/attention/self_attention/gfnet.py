@@ -52,6 +52,8 @@ class GFNet(nn.Module):
     Fourier transforms cost N log N. The filter is learned for one size of map; for another its
     frequencies, as parts of the highest, are interpolated.
 
+    Placed: in place of self-attention in every block, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·rows·half.
     Multiply-adds: 2.5·C·N·log2(N) + C·H·(W // 2 + 1)
     + (2·C·H·half·(rows + W // 2 + 1) + 5·H·rows + W·half)·min(1, max(H − rows, rows − H,

@@ -18,6 +18,8 @@ class MHSA(nn.Module):
     $$y = \mathrm{concat}_h\Big(\mathrm{softmax}\big(Q_h K_h^\top / \sqrt{d}\big) V_h\Big) W_O,
     \quad Q_h, K_h, V_h = x W_{Q_h}, x W_{K_h}, x W_{V_h}$$
 
+    Placed: in every layer of a transformer, before the perceptron.
+
     Shape: (B, N, C) → (B, N, C).
     Parameters: C·inner + qkv_bias·inner + proj_bias·C + value_width·C + qk_norm·3·head_channels.
     Multiply-adds: N·C·(inner + value_width) + 2·N²·num_heads·max(head_channels, value_channels)

@@ -51,6 +51,9 @@ class NonLocal(nn.Module):
     $\theta\,(\phi^\top g)$, in any order, and the rectified sum is read off running sums over
     sorted keys. Born an identity.
 
+    Placed: after every second residual block of ResNet-50's third and fourth stages, five times in
+    all.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: embeds·(2·C·hidden + (2 − softmaxes)·hidden) + 2·C·hidden + hidden + C
     + normalises·C + concatenates·2·hidden.

@@ -25,6 +25,9 @@ class SHSA(nn.Module):
     and writes few channels and its queries are narrow. The channels that pass by keep what is
     local. There is no residual in it: the block adds one.
 
+    Placed: in the blocks of SHViT's last two stages, between a depthwise convolution and the
+    perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·attended + (attended + 2)·(2·key_channels + attended) + C² + 2·C.
     Multiply-adds: N·(4·attended + (attended + 1)·(2·key_channels + attended) + C² + C)

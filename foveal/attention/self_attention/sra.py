@@ -29,6 +29,8 @@ class SRA(nn.Module):
     fewer. The linear form (PVT v2) averages the map to 7 × 7 instead, whatever its size, so that
     the cost grows with the number of positions and not with its square.
 
+    Placed: in every block of PVT, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + 3·qkv_bias·C + reduces·(C²·taps + 3·C).
     Multiply-adds: 2·N·C² + (1 − linear)·ceil(H / key_stride)·ceil(W / key_stride)·(2·C²

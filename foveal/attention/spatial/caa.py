@@ -33,6 +33,8 @@ class CAA(nn.Module):
     means come first, the strips relate distant ones, and a sigmoid ends it. It ends a SiLU, which
     is never below −0.28: no weight is below 0.43.
 
+    Placed: in each block of PKINet, as the gate on what its convolutions of several sizes return.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C² + (strip_taps + 6)·C.
     Multiply-adds: (pool_size² + 2·C + strip_taps + 3)·C·H·W.
 

@@ -58,6 +58,9 @@ class DLKA(LargeKernelGate):
     LKA with both of its depthwise convolutions deformable: a convolution f, as wide as the taps
     reach, says for each position and tap t how far it is moved. These f are nearly all of the cost.
 
+    Placed: as the attention of the blocks of D-LKA Net, a U-shaped network that segments medical
+    images.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(2·near_taps² + 2·far_taps² + near_taps + far_taps + C + 1)
     + 2·(near_taps + far_taps) + project·2·C·(C + 1).

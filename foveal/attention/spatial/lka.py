@@ -37,6 +37,8 @@ class LKA(LargeKernelGate):
     dw_k,d convolves each channel alone, with k × k taps that lie d apart. The weights pass no
     sigmoid: they may be negative, and are as large as the map makes them.
 
+    Placed: in the first half of each block of VAN, between two 1 × 1 convolutions.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(near_size² + far_size² + C + 3) + project·2·C·(C + 1).
     Multiply-adds: (near_size² + far_size² + C + 1 + project·(2·C + 1))·C·H·W.

@@ -23,6 +23,8 @@ class LSK(LargeKernelGate):
     The kernels stand in a row, u₀ = x, so that each reaches farther than the one before. SK mixes
     kernels per channel; here the mix is one for all channels, and differs from place to place.
 
+    Placed: in the first half of each block of LSKNet, between two pointwise layers.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(taps + num_kernels) + num_kernels·hidden·(C + 1) + C·(hidden + 1)
     + num_kernels·(2·select_size² + 1) + project·2·C·(C + 1).

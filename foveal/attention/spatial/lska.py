@@ -21,6 +21,8 @@ class LSKA(LargeKernelGate):
     LKA with both of its convolutions split into one along rows and one along columns, so that the
     cost grows with K and not with K². K is the reach of both together: LKA's 21 is 23 here.
 
+    Placed: in the first half of each block of VAN, where LKA stands.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(2·near_size + 2·far_size + C + 5) + project·2·C·(C + 1).
     Multiply-adds: (2·near_size + 2·far_size + C + 1 + project·(2·C + 1))·C·H·W.

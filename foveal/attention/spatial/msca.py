@@ -19,6 +19,8 @@ class MSCA(LargeKernelGate):
     Each pair of strips stands for a k × k kernel of rank one. LSKA has one such pair and reaches
     far by gaps between its taps; here there are none, and several sizes are added.
 
+    Placed: as the attention of every block of SegNeXt's encoder.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(local_size² + strip_taps + 2·num_strips + C + 2) + project·2·C·(C + 1).
     Multiply-adds: (local_size² + strip_taps + num_strips + C + 1 + project·(2·C + 1))·C·H·W.

@@ -18,6 +18,8 @@ class SASpatial(nn.Module):
     $$y = x \odot \sigma\big(\mathrm{BN}(
     \mathrm{conv}_{7\times7}[\max_c x;\ \mathrm{mean}_c\,x])\big)$$
 
+    Placed: as the second half of CBAM, in each residual block, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·kernel_size² + bias + norm·2.
     Multiply-adds: (2·C + 2·kernel_size² + norm)·H·W.
 

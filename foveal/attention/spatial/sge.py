@@ -105,6 +105,8 @@ class SGE(nn.Module):
     is; no weight mixes groups. The bias is born 1 and the scale 0. A map of one position agrees
     with itself, and has the score 0.
 
+    Placed: after the last batch normalisation of each bottleneck, before the addition.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·groups.
     Multiply-adds: 3·C·H·W + 4·groups·H·W.
 

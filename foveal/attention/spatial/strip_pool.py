@@ -33,6 +33,9 @@ class StripPool(nn.Module):
     f, g, r and c are convolutions of three taps along an axis. Coordinate attention makes gates of
     its rows and columns; here their sum is a map of context, which is added.
 
+    Placed: in the last bottleneck of each stage and in all bottlenecks of the last, after the 3 × 3
+    convolution.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C·hidden + 2·C + (33 + 9·num_pools)·hidden² + (14 + 2·num_pools)·hidden.
     Multiply-adds: (4·C·hidden + 27·hidden² + (8 + num_pools)·hidden + 2·C)·H·W

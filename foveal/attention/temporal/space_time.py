@@ -26,6 +26,8 @@ class SpaceTime(nn.Module):
     Divided like this, a token meets T + H·W others, where joint attention, y = x + A(LN(x)) over
     all tokens of the video, meets T·H·W.
 
+    Placed: in every block of TimeSformer, before the perceptron.
+
     Shape: (B, T, C, H, W) → (B, T, C, H, W).
     Parameters: parts·(4·C² + qkv_bias·3·C + proj_bias·C + 2·C).
     Multiply-adds: parts·T·N·(4·C² + 5·C) + 2·T·N·C·(joint·T·N + divided·(T + N)).

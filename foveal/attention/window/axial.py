@@ -23,6 +23,8 @@ class Axial(nn.Module):
     through a single softmax with a single head; position-sensitive axial attention adds terms for
     the distance along the axis.
 
+    Placed: in the layers of transformers that generate images and videos.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 8·C·inner + 2·C.
     Multiply-adds: N·(8·C·inner + 2·(H + W)·inner + together·C).
 

@@ -26,6 +26,8 @@ class CoT(nn.Module):
     here they see a neighbourhood, and every (C/share)-th channel shares one. They are normalised
     over the image, not by a softmax over the neighbours. The choice a is selective kernel's.
 
+    Placed: in place of the 3 × 3 convolution of the bottlenecks of ResNet and ResNeXt.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: (kernel_size²/groups + 1/point_groups)·C² + 8·C + (2·C/point_groups + 2)·hidden
     + (hidden/point_groups + 3)·kernel_size²·weight_channels + (3·C + 2)·choice_hidden.

@@ -27,6 +27,8 @@ class Halo(nn.Module):
     need be shifted. How well a relative position suits is asked of the query: its embedding is a
     row's and a column's, which all heads share.
 
+    Placed: in place of the 3 × 3 convolution of ResNet's bottlenecks.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(2·inner + C) + qkv_bias·(2·inner + C)
     + 2·(block_size + reach − 1)·head_channels.

@@ -26,6 +26,8 @@ class Involution(nn.Module):
     position and is one for all channels of a group. Unlike the weights of local self-attention,
     these come from the middle alone, without a look at the neighbours, and no softmax bounds them.
 
+    Placed: in place of the 3 × 3 convolution of ResNet's bottlenecks.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·hidden + 2·hidden + groups·kernel_size²·(hidden + 1).
     Multiply-adds: N·(C·hidden + hidden + groups·kernel_size²·hidden + C·kernel_size²).

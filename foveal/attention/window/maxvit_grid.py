@@ -22,6 +22,8 @@ class MaxViTGrid(Swin):
     layer reaches across the map at the price of windows of the same size. MaxViT lets the two take
     turns, windows first (`partition="block"`).
 
+    Placed: in each MaxViT block, after an inverted residual block and attention in windows.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + 3·qkv_bias·C + relative_bias·num_heads·(2·rows − 1)·(2·columns − 1).
     Multiply-adds: ceil(H / rows)·rows·ceil(W / columns)·columns·(4·C² + 2·C·rows·columns).

@@ -41,6 +41,8 @@ class CrossAxisAttention(nn.Module):
     1. Axial attention compares the positions of one line; here a whole line is one token, so there
     are H² and W² pairs in all. The kernels of an axis are added up before they are applied.
 
+    Placed: once, in the decoder, on the maps of several stages of the encoder together.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·taps + 3·C + C².
     Multiply-adds: C·N·(3·C + 2·longest + 20 + 2·H + 2·W).
 

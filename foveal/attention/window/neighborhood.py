@@ -34,6 +34,8 @@ class Neighborhood(nn.Module):
     Queries are taken tile by tile, k × k together, with the (2k − 1)² keys among which all their
     neighbours are: no score is formed of positions further apart.
 
+    Placed: in every block of NAT, before the perceptron; in DiNA every second block is dilated.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + 3·qkv_bias·C + relative_bias·num_heads·(2·kernel_size − 1)².
     Multiply-adds: 4·N·C² + 2·C·(2·kernel_size − 1)²·(dilation·kernel_size)²

@@ -23,6 +23,8 @@ class SASA(nn.Module):
     is the middle of its neighbourhood, as no window's is. Half of a head's query asks after the
     neighbour's row, half after its column. Scores are not divided by √d.
 
+    Placed: in place of the spatial convolutions of ResNet's bottlenecks.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 3·C² + kernel_size·C.
     Multiply-adds: N·(3·C² + 3·C·kernel_size² + C·kernel_size + 4·num_heads·kernel_size²).
 

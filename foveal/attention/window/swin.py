@@ -25,6 +25,8 @@ class Swin(nn.Module):
     pairs that only the roll has brought together do not see each other, and nor does anyone see
     the padding of a map that the windows do not divide.
 
+    Placed: in every block of Swin, before the perceptron; every second one is shifted.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + 3·qkv_bias·C + relative_bias·num_heads·(2·rows − 1)·(2·columns − 1).
     Multiply-adds: ceil(H / rows)·rows·ceil(W / columns)·columns·(4·C² + 2·C·rows·columns).

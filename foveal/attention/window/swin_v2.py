@@ -25,6 +25,8 @@ class SwinV2(Swin):
     no score is beyond 1/τ, learned for each head and at most 100, and the bias comes from the
     relative position on a logarithmic scale, which larger windows share.
 
+    Placed: in every block of Swin V2, before the perceptron; normalised after, not before.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + 2·qkv_bias·C + num_heads + hidden·(3 + num_heads).
     Multiply-adds: ceil(H / rows)·rows·ceil(W / columns)·columns·(4·C² + 2·C·rows·columns + 7·C)
