@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import gcd
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.eager import runs_eagerly
 from foveal.ops.width import fitting_groups, hidden_width
 
 
@@ -32,6 +34,8 @@ class EPSA(nn.Module):
     Selective kernels add their paths up; here every path makes channels of its own, C/m of them,
     and reads all of the input. A sigmoid stands before the softmax, so that no path's weight is
     more than e times another's.
+
+    Placed: in place of the 3 × 3 convolution of ResNet's bottlenecks.
 
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: taps·width + num_gates·(2·width·hidden + hidden + width).
@@ -114,6 +118,36 @@ class EPSA(nn.Module):
 
     def forward(self, x: Map) -> Map:
         maps, weights = self._weigh(x)
-        gated = [u * weights[:, path] for path, u in enumerate(maps)]
-        y = torch.cat(gated[::-1], 1)
+        maps, weights = maps[::-1], weights.flip(1).to(maps[0].dtype)
+        if runs_eagerly():
+            y = _WeighAndJoin.apply(weights, *maps)
+        else:
+            y = torch.cat([u * weights[:, path] for path, u in enumerate(maps)], 1)
         return y[:, self.spare :] if self.spare else y
+
+
+class _WeighAndJoin(torch.autograd.Function):
+    """Weigh each path's map and lay the results side by side, without writing them twice."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, *maps: Tensor) -> Tensor:
+        ctx.save_for_backward(weights, *maps)
+        last = maps[0].is_contiguous(memory_format=torch.channels_last)
+        batch, width, *size = maps[0].shape
+        y = torch.empty(
+            (batch, width * len(maps), *size),
+            dtype=maps[0].dtype,
+            device=maps[0].device,
+            memory_format=torch.channels_last if last else torch.contiguous_format,
+        )
+        for path, u in enumerate(maps):
+            torch.mul(u, weights[:, path], out=y[:, path * width : (path + 1) * width])
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore
+        weights, *maps = ctx.saved_tensors
+        parts = gradient.chunk(len(maps), 1)
+        by_weights = [(g * u).sum((2, 3), keepdim=True) for g, u in zip(parts, maps, strict=True)]
+        by_maps = [g * weights[:, path] for path, g in enumerate(parts)]
+        return torch.stack(by_weights, 1), *by_maps
