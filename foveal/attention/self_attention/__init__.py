@@ -1,6 +1,7 @@
 """One weight per pair of positions, over every pair."""
 
 from foveal.attention.self_attention.aft import AFT
+from foveal.attention.self_attention.area_attn import AreaAttention
 from foveal.attention.self_attention.botnet import BoTNet
 from foveal.attention.self_attention.cga import CGA
 from foveal.attention.self_attention.danet_position import DANetPosition
@@ -19,6 +20,7 @@ __all__ = [
     "MHSA",
     "SHSA",
     "SRA",
+    "AreaAttention",
     "BoTNet",
     "DANetPosition",
     "GFNet",
