@@ -77,9 +77,18 @@ class Card:
         return stated_cost(self.doc, "Shape")
 
     @property
+    def placed(self) -> str | None:
+        """Where in a model the paper puts the mechanism, if the docstring tells."""
+        return self._paragraph("Placed")
+
+    @property
     def departs(self) -> str | None:
         """Where the mechanism departs from its paper, if it does."""
-        found = re.search(r"^Departs:\s*(.+?)(?:\n\s*\n|\Z)", self.doc, re.DOTALL | re.MULTILINE)
+        return self._paragraph("Departs")
+
+    def _paragraph(self, begins: str) -> str | None:
+        pattern = rf"^{begins}:\s*(.+?)(?:\n\s*\n|\Z)"
+        found = re.search(pattern, self.doc, re.DOTALL | re.MULTILINE)
         return " ".join(found[1].split()) if found else None
 
     @property
@@ -116,7 +125,7 @@ class Card:
         """The card as plain data, for JSON."""
         plain = ("name", "paper", "arxiv", "url", "family", "layout", "summary", "formula")
         cost = ("shape", "parameters", "multiply_adds", "departs")
-        place = ("inputs", "output", "drop_in")
+        place = ("inputs", "output", "drop_in", "placed")
         return {key: getattr(self, key) for key in plain + cost + place} | {
             "options": {name: _plain(value) for name, value in self.options.items()},
             "limits": dict(self.limits),

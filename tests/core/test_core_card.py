@@ -23,6 +23,9 @@ class Documented(nn.Module):
         channels: channels C.
         depth: how deep.
 
+    Placed: at the end of each
+    block.
+
     Departs: Nowhere that matters, though it
     runs over two lines.
 
@@ -55,6 +58,7 @@ def test_everything_is_read_from_the_docstring():
     assert card.parameters == "C·(1 + depth)"
     assert card.multiply_adds == "0.5·C·H·W + C²"
     assert card.departs == "Nowhere that matters, though it runs over two lines."
+    assert card.placed == "at the end of each block."
     assert card.url == "https://arxiv.org/abs/2001.00001"
     assert card.options == {"depth": 2, "sizes": (1, 2), "act": nn.ReLU}
 
@@ -66,7 +70,8 @@ def test_cost_is_computed_for_the_built_module():
 
 def test_class_without_a_docstring_of_its_own():
     card = card_of(Bare)
-    assert card.formula is card.shape is card.parameters is card.departs is card.url is None
+    assert card.formula is card.shape is card.parameters is card.departs is card.placed is None
+    assert card.url is None
     assert card.cost(Bare(), 4, 4, 4) == {}
 
 
