@@ -23,14 +23,16 @@ class ReducedAgent(Agent):
     def __init__(self, channels: int, ratio: int, window_size: int, **options: Any):
         super().__init__(channels, window_size=window_size, **options)
         self.ratio = ratio
-        self.of_keys = Positions(self.num_heads, self.num_tokens, (window_size // ratio,) * 2)
+        size = window_size // ratio
+        self.of_keys = Positions(self.num_heads, self.num_tokens, (size, size))
         self.reduce = nn.Conv2d(channels, channels, ratio, stride=ratio)
         self.norm = nn.LayerNorm(channels)
 
     def _parts(self, x: Map) -> tuple[Tensor, Tensor, Tensor, torch.Size]:
         reduced = self.reduce(x)
         tokens = self.norm(reduced.flatten(2).mT)
-        widths = [self.channels, 2 * self.channels]
+        width = x.shape[1]
+        widths = [width, 2 * width]
         of_q, of_kv = self.qkv.weight.split(widths)
         b_q, b_kv = self.qkv.bias.split(widths) if self.qkv_bias else (None, None)
         q = nn.functional.linear(x.flatten(2).mT, of_q, b_q)

@@ -29,6 +29,8 @@ class Agent(nn.Module):
     The biases B say which agent is for which place; each is the sum of a 7 × 7 table and of one
     along each axis, and all are stretched to the map.
 
+    Placed: in place of self-attention in DeiT, PVT, Swin and CSWin.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + qkv_bias·3·C + 11·C + 2·num_heads·num_tokens·(49 + window_height
     + window_width).
@@ -112,10 +114,12 @@ class Positions(nn.Module):
 
     def __init__(self, num_heads: int, num_tokens: int, window: Size):
         super().__init__()
-        shapes = {"grid": (7, 7), "rows": window[:1], "columns": window[1:]}
-        for name, shape in shapes.items():
-            table = torch.empty(num_heads, num_tokens, *shape)
-            self.register_parameter(name, nn.Parameter(nn.init.trunc_normal_(table, std=0.02)))
+        self.grid, self.rows, self.columns = (
+            nn.Parameter(
+                nn.init.trunc_normal_(torch.empty(num_heads, num_tokens, *shape), std=0.02)
+            )
+            for shape in ((7, 7), window[:1], window[1:])
+        )
 
     def forward(self, height: int, width: int) -> Float[Tensor, "heads agents n"]:
         rows, columns = (

@@ -29,6 +29,8 @@ class Flatten(nn.Module):
     together, others apart, and linear attention becomes sharp. The convolution gives back the
     rank that such attention, which has no more than a head has channels, cannot have.
 
+    Placed: in place of self-attention in DeiT, PVT, Swin and CSWin.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + qkv_bias·3·C + 2·C + C·window_height·window_width
     + (kernel_size² + 1)·C/num_heads.
@@ -107,5 +109,5 @@ class Flatten(nn.Module):
         taps = self.local.weight.repeat(self.num_heads, 1, 1, 1)
         bias = self.local.bias.repeat(self.num_heads)  # pyright: ignore
         edge = self.kernel_size // 2
-        local = F.conv2d(v.mT.unflatten(2, size), taps, bias, padding=edge, groups=self.channels)
+        local = F.conv2d(v.mT.unflatten(2, size), taps, bias, padding=edge, groups=len(taps))
         return self.dropout(self.proj(found + local.flatten(2).mT)).mT.unflatten(2, size)

@@ -25,6 +25,8 @@ class AxialDeepLab(nn.Module):
     Every term is batch-normalised before it is added. Plain axial attention does not know where on
     the axis a position lies; here queries, keys and values all do.
 
+    Placed: in place of the 3 × 3 convolution of ResNet's bottlenecks.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: num_axes·(qkv_width·(C + 2) + 3·num_heads + 4·C
     + position_width·(2·kernel_size − 1)).
@@ -67,17 +69,15 @@ class AxialDeepLab(nn.Module):
             raise FovealError(f"axes={axes!r} must be a sequence of 'height', 'width' or both")
         self.num_axes, self.num_heads, self.kernel_size = len(axes), num_heads, kernel_size
         self.along_height, self.along_width = (list(axes).count(a) for a in ("height", "width"))
-        self.layers = nn.Sequential(
-            *(_AlongAxis(channels, num_heads, kernel_size, axis) for axis in axes)
-        )
-        self.key_channels = self.layers[0].widths[0]
-        self.position_width = sum(self.layers[0].widths)
+        layers = [_AlongAxis(channels, num_heads, kernel_size, axis) for axis in axes]
+        self.layers = nn.Sequential(*layers)
+        self.key_channels, self.position_width = layers[0].widths[0], sum(layers[0].widths)
         self.qkv_width = num_heads * self.position_width
 
     def attention_map(self, x: Map, layer: int = 0) -> Float[Tensor, "lines heads n n"]:
         """How much each position takes from each of its line along the first axis, or of another
         `layer`; rows sum to 1."""
-        return self.layers[layer].weights(self.layers[:layer](x))
+        return self.layers[layer].weights(self.layers[:layer](x))  # pyright: ignore
 
     def forward(self, x: Map) -> Map:
         return self.layers(x)
@@ -92,8 +92,9 @@ class _AlongAxis(nn.Module):
         self.widths = [max(1, value // 2)] * 2 + [value]
         self.num_heads, self.axis, self.kernel_size = num_heads, axis, kernel_size
         width = num_heads * sum(self.widths)
-        self.qkv = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), BatchNorm2d(width))
-        nn.init.normal_(self.qkv[0].weight, std=channels**-0.5)
+        projection = nn.Conv2d(channels, width, 1, bias=False)
+        nn.init.normal_(projection.weight, std=channels**-0.5)
+        self.qkv = nn.Sequential(projection, BatchNorm2d(width))
         table = torch.randn(sum(self.widths), 2 * kernel_size - 1) * value**-0.5
         self.position = nn.Parameter(table)
         self.score_norms = nn.ModuleList(BatchNorm2d(num_heads) for _ in range(3))

@@ -21,6 +21,8 @@ class CrissCross(nn.Module):
     normalises each by itself. The second pass has the weights of the first, and reaches through one
     crossing every other position. Born an identity, for γ starts at 0.
 
+    Placed: once, on the narrowed map that ends the backbone of a segmentation network.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: (2·key_channels + C)·(C + 1) + 1.
     Multiply-adds: recurrence·N·((2·key_channels + C)·C + (H + W)·(key_channels + C + 2) + 2·C).
@@ -70,7 +72,8 @@ class CrissCross(nn.Module):
         height = x.shape[2]
         for _ in range(self.recurrence):
             qkv = self.qkv(x)
-            weights, v = self._weights(qkv[:, : -self.channels]), qkv[:, -self.channels :]
+            qk, v = qkv.tensor_split((2 * self.key_channels,), 1)
+            weights = self._weights(qk)
             columns, rows = weights[..., :height].transpose(1, 2), weights[..., height:]
             from_columns = (columns @ v.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
             from_rows = (rows @ v.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -27,6 +27,8 @@ class Outlook(nn.Module):
     No query meets a key: a linear layer at the middle of a window gives the weights of all its k⁴
     pairs, and where windows overlap their results are summed.
 
+    Placed: in the blocks of VOLO's first stage, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C² + (qkv_bias + 1)·C + num_heads·kernel_size⁴·(C + 1).
     Multiply-adds: 2·C²·N + num_heads·kernel_size⁴·(C + 1)
@@ -85,7 +87,7 @@ class Outlook(nn.Module):
     def _weights(self, x: Map) -> Float[Tensor, "b heads p q h w"]:
         if self.strided:
             x = F.avg_pool2d(x, self.stride, self.stride, ceil_mode=True)
-        weight, bias = self.score.weight * self.scale, self.score.bias * self.scale
+        weight, bias = (p * self.scale for p in self.score.parameters())
         taps = self.kernel_size**2
         return F.conv2d(x, weight, bias).unflatten(1, (self.num_heads, taps, taps)).softmax(3)
 

@@ -25,6 +25,8 @@ class SANPairwise(nn.Module):
     so each of C/share groups of channels gets a weight of its own. Patchwise, γ sees the whole
     neighbourhood at once, there is no softmax and no p, and the order of the neighbours counts.
 
+    Placed: in place of convolutions in the residual blocks of every stage.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·key_channels + C² + C + pairwise·(8 + 6·key_channels + key_channels²
     + key_channels·weight_channels) + patchwise·((2·key_channels + key_channels·weight_channels)
@@ -90,7 +92,7 @@ class SANPairwise(nn.Module):
             return scores.unflatten(1, (self.weight_channels, -1))
         size = x.shape[2:]
         difference = (query[:, :, None] - key).flatten(3)  # (B, width, taps, N)
-        place = self.place(_places(*size, x)).movedim(-1, 1)
+        place = self.place(_places(x)).movedim(-1, 1)
         distance = (place[:, :, None] - self._neighbours(place)).flatten(3)
         scores = self.score(self.of_difference(difference) + self.of_place(distance))
         return scores.softmax(2).unflatten(3, size)
@@ -130,9 +132,10 @@ def _mirror(size: int, edge: int, like: Tensor) -> Float[Tensor, " padded"]:
     return torch.where(place > last, 2 * last - place, place)
 
 
-def _places(height: int, width: int, like: Tensor) -> Float[Tensor, "1 h w 2"]:
+def _places(like: Map) -> Float[Tensor, "1 h w 2"]:
     """Columns and rows, both from −1 to 1."""
     wide = torch.promote_types(like.dtype, torch.float32)
+    height, width = like.shape[2:]
     axes = [torch.arange(n, device=like.device, dtype=wide) for n in (height, width)]
     rows, columns = (2 * axis / axis[-1:].clamp(min=1) - 1 for axis in axes)
     grid = columns[None, :, None].expand(height, -1, -1), rows[:, None, None].expand(-1, width, -1)
