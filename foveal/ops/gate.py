@@ -106,21 +106,17 @@ class Strips:
         r, c = rows[..., None], columns[:, :, None]
         product = gradient * x
         if product.is_contiguous():
-            sums = (product @ columns[..., None])[..., 0], (rows[:, :, None] @ product)[:, :, 0]
-            of_rows, of_columns = through(*sums)
+            through_rows = (product @ columns[..., None])[..., 0]
+            through_columns = (rows[:, :, None] @ product)[:, :, 0]
         else:  # a product of matrices would have to copy the map; one buffer serves for all
-            rows_sum = product.mul_(c).sum(3)
-            columns_sum = torch.mul(gradient, x, out=product).mul_(r).sum(2)
-            of_rows, of_columns = through(rows_sum, columns_sum)
-        torch.mul(gradient, r, out=product).mul_(c)
-        of_rows, of_columns = of_rows / x.shape[3], of_columns / x.shape[2]
-        if not product.is_contiguous():
-            return product.add_(of_rows[..., None]).add_(of_columns[:, :, None])
-        # The two shares of a value add up to an outer sum, which is a product of rank 2.
-        left = torch.stack((of_rows, torch.ones_like(of_rows)), dim=-1)  # (B, C, H, 2)
-        right = torch.stack((torch.ones_like(of_columns), of_columns), dim=-2)  # (B, C, 2, W)
-        maps = product.flatten(0, 1)
-        return maps.baddbmm_(left.flatten(0, 1), right.flatten(0, 1)).view_as(product)
+            through_rows = product.mul_(c).sum(3)
+            through_columns = torch.mul(gradient, x, out=product).mul_(r).sum(2)
+        del product  # the network's backward pass holds small maps in its stead
+        of_rows, of_columns = through(through_rows, through_columns)
+        del through_rows, through_columns
+        of_x = (gradient * r).mul_(c)
+        of_x.add_(of_rows[..., None], alpha=1 / x.shape[3])
+        return of_x.add_(of_columns[:, :, None], alpha=1 / x.shape[2])
 
 
 class Positions:

@@ -57,14 +57,14 @@ def _dense(x: Tensor) -> Tensor:
 
 def _blocks(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The same few channels of each dense map at a time, as views (channels, positions)."""
-    if not maps[0].is_contiguous():  # channels last: image by image
-        for images in zip(*maps, strict=True):
-            yield tuple(image.flatten(1) for image in images)
-        return
-    rows = [x.view(-1, x.shape[2] * x.shape[3]) for x in maps]
-    size = max(BLOCK // rows[0].shape[1], 1)
-    for start in range(0, len(rows[0]), size):
-        yield tuple(x[start : start + size] for x in rows)
+    if maps[0].is_contiguous():
+        groups = [[x.view(-1, x.shape[2] * x.shape[3]) for x in maps]]
+    else:  # channels last: image by image
+        groups = [[image.flatten(1) for image in images] for images in zip(*maps, strict=True)]
+    for rows in groups:
+        size = max(BLOCK // rows[0].shape[1], 1)
+        for start in range(0, len(rows[0]), size):
+            yield tuple(x[start : start + size] for x in rows)
 
 
 def _energy(x: Tensor, e_lambda: float) -> tuple[Tensor, Tensor, Tensor]:
