@@ -13,7 +13,7 @@ from rich.table import Table
 from foveal.cli.output import AsJson, console, print_json
 from foveal.core.card import Card
 from foveal.core.registry import attention_info
-from foveal.core.signature import IN_WORDS
+from foveal.core.signature import in_words
 
 READABLE = 100
 """Longest line of running text."""
@@ -102,9 +102,10 @@ def _filled(line: str, width: int) -> str:
 
 
 def _takes(card: Card) -> str:
-    if len(card.inputs) == 1:
-        return IN_WORDS[card.layout]
-    return "; ".join(f"{name}: {IN_WORDS[layout]}" for name, layout in card.inputs.items())
+    words = in_words(card.inputs)
+    if len(words) == 1:
+        return words.popitem()[1]
+    return "; ".join(f"{name}: {said}" for name, said in words.items())
 
 
 def _example(card: Card) -> str:

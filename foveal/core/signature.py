@@ -1,6 +1,7 @@
 """What a mechanism takes and returns, as the annotations of its `forward` declare it."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
 from torch import Tensor, nn
@@ -91,9 +92,9 @@ def need(cls: type[nn.Module]) -> str | None:
     >>> from foveal.core.registry import attention_info
     >>> need(attention_info("eca").cls)
     """
-    (first, _), *others = inputs_of(cls).items()
+    (first, _), *others = in_words(inputs_of(cls)).items()
     if others:
-        named = " and ".join(f"{name}, {IN_WORDS[layout]}," for name, layout in others)
+        named = " and ".join(f"{name}, {words}," for name, words in others)
         return (
             f"needs {named} beside {first}, and a place in a model has one tensor; call it from a "
             "forward of your own"
@@ -106,29 +107,39 @@ def need(cls: type[nn.Module]) -> str | None:
     return None
 
 
+def in_words(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Each input for people; those after the first may be of another number and width.
+
+    >>> in_words({"x": "tokens", "context": "tokens"})
+    {'x': 'tokens (B, N, C)', 'context': 'tokens (B, M, D)'}
+    """
+    (first, layout), *others = inputs.items()
+    further = IN_WORDS | {"tokens": "tokens (B, M, D)"}
+    return {first: IN_WORDS[layout]} | {name: further[layout] for name, layout in others}
+
+
 def check_inputs(
-    name: str, module: nn.Module, inputs: dict[str, str], args: tuple, kwargs: dict[str, Any]
+    name: str, module: nn.Module, inputs: Mapping[str, str], args: tuple, kwargs: dict[str, Any]
 ) -> None:
     """Refuse absent and wrong inputs by name. Only static facts of a tensor are read, so that
     tracing, compiling and exporting see nothing of it."""
     given = dict(zip(inputs, args, strict=False)) | kwargs
+    words = in_words(inputs)
     for what, layout in inputs.items():
         if what not in given:
-            raise FovealError(f"{name} needs {what}: {IN_WORDS[layout]}; call it as {name}"
-                              f"({', '.join(inputs)})")  # fmt: skip
+            call = f"{name}({', '.join(inputs)})"
+            raise FovealError(f"{name} needs {what}: {words[what]}; call it as {call}")
         value = given[what]
         called = name if len(inputs) == 1 else f"{name}: {what}"
-        if layout != "maps":
-            _check(called, module, what, layout, value)
-        elif not isinstance(value, list | tuple) or not value:
-            raise TypeError(f"{called} takes {IN_WORDS[layout]}, not a {type(value).__name__}")
-        else:
-            for one in value:
-                _check(called, module, what, layout, one)
+        several = layout == "maps"
+        if several and not (isinstance(value, list | tuple) and value):
+            raise TypeError(f"{called} takes {words[what]}, not a {type(value).__name__}")
+        channels = getattr(module, f"{what}_channels", module.channels)
+        for one in value if several else (value,):
+            _check(called, words[what], layout, channels, one)
 
 
-def _check(called: str, module: nn.Module, what: str, layout: str, x: Any) -> None:
-    expected = IN_WORDS[layout]
+def _check(called: str, expected: str, layout: str, channels: Any, x: Any) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{called} takes {expected}, not a {type(x).__name__}")
     if x.ndim != _RANKS[layout]:
@@ -137,13 +148,10 @@ def _check(called: str, module: nn.Module, what: str, layout: str, x: Any) -> No
         raise FovealError(f"{called} takes {expected}, got shape {tuple(x.shape)}{hint}")
     if not x.is_floating_point():
         raise FovealError(f"{called} takes floating-point numbers, got {x.dtype}; use x.float()")
-    if layout == "points":
-        return
-    channels = getattr(module, f"{what}_channels", module.channels)
-    here = x.shape[_CHANNEL_AXES[layout]]
-    if channels is not None and here != channels:
+    axis = _CHANNEL_AXES.get(layout)
+    if axis is not None and channels is not None and x.shape[axis] != channels:
         raise FovealError(
-            f"{called} was built for {channels} channels, got {here} in {expected} = "
+            f"{called} was built for {channels} channels, got {x.shape[axis]} in {expected} = "
             f"{tuple(x.shape)}"
         )
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-SMALL_MAPS = (5, 7), (3, 4)
-"""Sizes of a list of maps."""
+SMALL_MAPS = (5, 7), (3, 4), (2, 3), (1, 2)
+"""Sizes of a list of maps, of which a mechanism gets as many as its `num_levels` says."""
 
 
 class Together(nn.Module):
@@ -43,7 +43,8 @@ class Together(nn.Module):
                 made.append(mixed.movedim(-1, axis))
             else:
                 most = mixed.amax(1)[:, :, None, None]
-                maps = [most * _pattern(channels, size, x) for size in SMALL_MAPS]
+                sizes = SMALL_MAPS[: getattr(self.mechanism, "num_levels", 2)]
+                maps = [most * _pattern(channels, size, x) for size in sizes]
                 made.append(maps if layout == "maps" else maps[0])
         return made
 

@@ -79,7 +79,7 @@ def test_what_is_returned():
 
 def test_only_one_input_of_kept_shape_is_a_drop_in():
     assert need(OverTime) is None
-    assert "needs context, tokens (B, N, C), beside x" in need(Guided)
+    assert "needs context, tokens (B, M, D), beside x" in need(Guided)
     assert "points, points (B, N, 2), and maps, a list of maps" in need(Sampling)
     assert "returns scores (B, K)" in need(Head)
     for cls in Guided, Head, OverTime:

@@ -96,7 +96,7 @@ class Head(nn.Module):
 @pytest.mark.parametrize(
     ("attention", "reason"),
     [
-        (Two, r"Two cannot be inserted: it needs context, tokens \(B, N, C\), beside x"),
+        (Two, r"Two cannot be inserted: it needs context, tokens \(B, M, D\), beside x"),
         (lambda channels: Two(channels), "Two cannot be inserted: it needs context"),
         (Head, r"Head cannot be inserted: it returns scores \(B, K\)"),
     ],

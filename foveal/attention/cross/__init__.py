@@ -1,3 +1,5 @@
 """One weight per pair between two inputs."""
 
-__all__ = []
+from foveal.attention.cross.cross_attention import CrossAttention
+
+__all__ = ["CrossAttention"]

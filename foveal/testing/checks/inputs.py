@@ -48,7 +48,7 @@ def _tensors(value: Tensor | list[Tensor]) -> list[Tensor]:
 def _require_free_sizes(subject: Subject) -> None:
     """A further input of another size, the first as it was."""
     mechanism, inputs = subject.mechanism(subject.module()), _inputs(subject)
-    x = next(iter(inputs.values()))
+    x = subject.input()
     for name, other in _resized(subject, inputs):
         try:
             with torch.no_grad():
@@ -68,7 +68,7 @@ def _resized(subject: Subject, inputs: Inputs) -> Iterator[tuple[str, Tensor | l
         if layout == "tokens":
             yield name, torch.cat((value, value), dim=1)  # pyright: ignore
         elif layout == "maps":
-            yield name, [one.repeat(1, 1, 1, 2) for one in value[:1]]
+            yield name, [one.repeat(1, 1, 1, 2) for one in value]
         elif layout != "points":
             yield name, torch.cat((value, value), dim=-1)  # pyright: ignore
 
