@@ -2,6 +2,7 @@
 
 from foveal.attention.channel.ca_channel import CAChannel
 from foveal.attention.channel.danet_channel import DANetChannel
+from foveal.attention.channel.dhsa import DHSA
 from foveal.attention.channel.eca import ECA
 from foveal.attention.channel.ese import ESE
 from foveal.attention.channel.fca import FCA
@@ -18,6 +19,7 @@ from foveal.attention.channel.srm import SRM
 from foveal.attention.channel.xca import XCA
 
 __all__ = [
+    "DHSA",
     "ECA",
     "ESE",
     "FCA",
