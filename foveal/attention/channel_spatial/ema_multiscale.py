@@ -79,13 +79,14 @@ class EfficientMultiScaleAttention(nn.Module):
         variance = torch.linalg.vector_norm(gated, dim=-1).square() / gated.shape[-1]
 
         means = torch.einsum("ocij,bcij->bo", self.conv.weight, _window_means(x, rows))
-        shares = (means + self.conv.bias).softmax(-1)
+        bias: Tensor = self.conv.bias  # pyright: ignore[reportAssignmentType]
+        shares = (means + bias).softmax(-1)
         weights = shares * self.scale * (variance + self.eps).rsqrt()
         normed = weights[:, None] @ gated + (shares @ self.shift)[:, None, None]
 
         shares = self.shift.softmax(0)
         kernel = torch.einsum("o,ocij->cij", shares, self.conv.weight)[None]
-        convolved = F.conv2d(x, kernel, shares @ self.conv.bias[:, None], padding=1)
+        convolved = F.conv2d(x, kernel, shares @ bias[:, None], padding=1)
         return (convolved + normed.view_as(convolved)).sigmoid()
 
     def forward(self, x: Map) -> Map:

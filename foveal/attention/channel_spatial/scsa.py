@@ -103,9 +103,10 @@ class SCSA(nn.Module):
         self.dropout = nn.Dropout(attention_dropout)
 
     def _strip_gate(self, means: Float[Tensor, "b c n"], norm: nn.GroupNorm) -> Tensor:
-        edges = [(self.longest - strip.kernel_size[0]) // 2 for strip in self.strips]
-        weight = [F.pad(s.weight, (e, e)) for s, e in zip(self.strips, edges, strict=True)]
-        bias = [strip.bias for strip in self.strips]
+        strips: list[nn.Conv1d] = list(self.strips)  # pyright: ignore[reportAssignmentType]
+        edges = [(self.longest - strip.kernel_size[0]) // 2 for strip in strips]
+        weight = [F.pad(s.weight, (e, e)) for s, e in zip(strips, edges, strict=True)]
+        bias = [strip.bias for strip in strips if strip.bias is not None]
         scores = F.conv1d(  # all lengths in one convolution
             means, torch.cat(weight), torch.cat(bias), padding=self.longest // 2,
             groups=means.shape[1],

@@ -102,7 +102,8 @@ class Linformer(nn.Module):
         v = k
         if self.value is not None:
             v = split_heads(self.value(mixing[1] @ tokens), self.kv_heads)
-        return q, *(part.expand(-1, self.num_heads, -1, -1) for part in (k, v))
+        every = (-1, self.num_heads, -1, -1)  # head, where they share keys and values
+        return q, k.expand(every), v.expand(every)
 
     def _attend(self, queries: Tokens, tokens: Tokens, mixing: list[Tensor]) -> Tokens:
         q, k, v = self._project(queries, tokens, mixing)

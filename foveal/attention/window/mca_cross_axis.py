@@ -70,7 +70,7 @@ class CrossAxisAttention(nn.Module):
             raise FovealError(f"kernel_size={tuple(kernel_size)} must be odd lengths")
         self.num_heads = heads_for(channels, num_heads)
         self.longest, self.taps = max(kernel_size), sum(kernel_size) + len(kernel_size)
-        self.norm = nn.LayerNorm(channels)
+        self.norm: nn.Module = nn.LayerNorm(channels)
         self.along_rows = nn.ModuleList(
             nn.Conv2d(channels, channels, (1, k), padding=(0, k // 2), groups=channels)
             for k in kernel_size
@@ -83,13 +83,15 @@ class CrossAxisAttention(nn.Module):
 
     def _strips(self, x: Map, convs: nn.ModuleList) -> Map:
         """The sum of the convolutions, as one of the greatest length."""
+        strips: list[nn.Conv2d] = list(convs)  # pyright: ignore[reportAssignmentType]
         kernels = []
-        for conv in convs:
-            height, width = conv.kernel_size
+        for strip in strips:
+            height, width = strip.kernel_size
             down = (self.longest - height) // 2 if convs is self.along_columns else 0
             right = (self.longest - width) // 2 if convs is self.along_rows else 0
-            kernels.append(F.pad(conv.weight, (right, right, down, down)))
-        kernel, bias = sum(kernels[1:], kernels[0]), sum(conv.bias for conv in convs)
+            kernels.append(F.pad(strip.weight, (right, right, down, down)))
+        kernel = sum(kernels[1:], kernels[0])
+        bias = torch.stack([strip.bias for strip in strips if strip.bias is not None]).sum(0)
         edges = (kernel.shape[2] // 2, kernel.shape[3] // 2)
         return F.conv2d(x, kernel, bias, padding=edges, groups=x.shape[1])
 
