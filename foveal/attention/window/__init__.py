@@ -4,6 +4,7 @@ from foveal.attention.window.axial import Axial
 from foveal.attention.window.axial_deeplab import AxialDeepLab
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
+from foveal.attention.window.crossformer import CrossFormer
 from foveal.attention.window.halo import Halo
 from foveal.attention.window.involution import Involution
 from foveal.attention.window.maxvit_grid import MaxViTGrid
@@ -22,6 +23,7 @@ __all__ = [
     "CoT",
     "CrissCross",
     "CrossAxisAttention",
+    "CrossFormer",
     "Halo",
     "Involution",
     "MaxViTGrid",
