@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from foveal.core.card import Card
 from foveal.core.errors import FovealError, did_you_mean
 from foveal.core.names import AMBIGUOUS
-from foveal.core.signature import Layout, check_inputs, inputs_of, layout_of
+from foveal.core.signature import Layout, check_inputs, in_words, inputs_of, layout_of
 
 ENTRY_POINT_GROUP = "foveal.attention"
 
@@ -222,7 +222,7 @@ def _load_plugins() -> None:
 def _guard(cls: type[nn.Module], name: str) -> None:
     """Let the constructor refuse wrong channels and `forward` wrong inputs, by name."""
     build, forward, inputs = cls.__init__, cls.forward, inputs_of(cls)
-    signature = inspect.signature(build)
+    words, signature = in_words(inputs), inspect.signature(build)
 
     @wraps(build)
     def checked_init(self: nn.Module, *args: Any, **kwargs: Any) -> None:
@@ -234,7 +234,7 @@ def _guard(cls: type[nn.Module], name: str) -> None:
 
     @wraps(forward)
     def checked_forward(self: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-        check_inputs(name, self, inputs, args, kwargs)
+        check_inputs(name, self, inputs, words, args, kwargs)
         return forward(self, *args, **kwargs)
 
     cls.__init__ = checked_init

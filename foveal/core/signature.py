@@ -119,12 +119,16 @@ def in_words(inputs: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_inputs(
-    name: str, module: nn.Module, inputs: Mapping[str, str], args: tuple, kwargs: dict[str, Any]
+    name: str,
+    module: nn.Module,
+    inputs: Mapping[str, str],
+    words: Mapping[str, str],
+    args: tuple,
+    kwargs: Mapping[str, Any],
 ) -> None:
     """Refuse absent and wrong inputs by name. Only static facts of a tensor are read, so that
     tracing, compiling and exporting see nothing of it."""
-    given = dict(zip(inputs, args, strict=False)) | kwargs
-    words = in_words(inputs)
+    given = {**dict(zip(inputs, args, strict=False)), **kwargs}
     for what, layout in inputs.items():
         if what not in given:
             call = f"{name}({', '.join(inputs)})"

@@ -10,6 +10,7 @@ from foveal.attention.channel_spatial.ema_multiscale import EfficientMultiScaleA
 from foveal.attention.channel_spatial.gam import GAM
 from foveal.attention.channel_spatial.mca_collaborative import CollaborativeAttention
 from foveal.attention.channel_spatial.mlca import MLCA
+from foveal.attention.channel_spatial.ms_cam import MSCAM
 from foveal.attention.channel_spatial.nam import NAM
 from foveal.attention.channel_spatial.polarized import PolarizedAttention
 from foveal.attention.channel_spatial.scsa import SCSA
@@ -25,6 +26,7 @@ __all__ = [
     "ELA",
     "GAM",
     "MLCA",
+    "MSCAM",
     "NAM",
     "SCSA",
     "SCSE",
