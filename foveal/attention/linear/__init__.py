@@ -10,6 +10,7 @@ from foveal.attention.linear.emanet import EMAttention
 from foveal.attention.linear.external import ExternalAttention
 from foveal.attention.linear.external_mh import MultiHeadExternalAttention
 from foveal.attention.linear.flatten import Flatten
+from foveal.attention.linear.focal_mod import FocalModulation
 from foveal.attention.linear.lambda_layer import LambdaLayer
 from foveal.attention.linear.linear_elu import LinearELU
 from foveal.attention.linear.linformer import Linformer
@@ -30,6 +31,7 @@ __all__ = [
     "EfficientAttention",
     "ExternalAttention",
     "Flatten",
+    "FocalModulation",
     "LambdaLayer",
     "LinearELU",
     "Linformer",
