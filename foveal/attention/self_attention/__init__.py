@@ -5,6 +5,7 @@ from foveal.attention.self_attention.area_attn import AreaAttention
 from foveal.attention.self_attention.botnet import BoTNet
 from foveal.attention.self_attention.cga import CGA
 from foveal.attention.self_attention.danet_position import DANetPosition
+from foveal.attention.self_attention.dat import DAT
 from foveal.attention.self_attention.emsa import EMSA
 from foveal.attention.self_attention.gfnet import GFNet
 from foveal.attention.self_attention.mhsa import MHSA
@@ -16,6 +17,7 @@ from foveal.attention.self_attention.sra import SRA
 __all__ = [
     "AFT",
     "CGA",
+    "DAT",
     "EMSA",
     "MHSA",
     "SHSA",
