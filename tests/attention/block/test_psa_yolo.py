@@ -29,7 +29,16 @@ def test_is_the_sum_written_by_hand(stirred, tiny):
                 pairs = zip(scores, qkv, strict=True)
                 values = slice(4 + 2 * head, 6 + 2 * head)
                 heads.append(sum(s / sum(scores) * other[values] for s, other in pairs))
-            z = split[i][2:] + conv(layer.proj, torch.cat(heads))
+            near = {(h + u - 1, w + v - 1): (u, v) for u in range(3) for v in range(3)}
+            kernel, norm, _ = layer.position
+            around = sum(
+                kernel.weight[:, 0, u, v] * qkv[positions.index(place)][4:]
+                for place, (u, v) in near.items()
+                if place in positions
+            )
+            around = (around - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+            around = around * norm.weight + norm.bias
+            z = split[i][2:] + conv(layer.proj, torch.cat(heads) + around)
             z = z + conv(layer.mlp[1], conv(layer.mlp[0], z, True))
             wanted = conv(psa.fuse, torch.cat((split[i][:2], z)), True)
             torch.testing.assert_close(y[b, :, h, w], wanted)
@@ -38,7 +47,7 @@ def test_is_the_sum_written_by_hand(stirred, tiny):
 def test_scores_are_scaled_by_the_width_of_the_keys(stirred):
     psa = stirred(PartialSelfAttention(16, num_heads=2))
     x = torch.randn(1, 16, 2, 2).double()
-    q, k, _ = psa.layers[0].heads(psa.split(x)[:, 8:])
+    q, k, _ = psa.layers[0].heads(psa.layers[0].qkv(psa.split(x)[:, 8:]))
     assert q.shape == (1, 2, 4, 2)  # values have 4 channels per head
     wanted = (q @ k.mT / sqrt(2)).softmax(-1)
     torch.testing.assert_close(psa.attention_map(x), wanted)
@@ -68,6 +77,7 @@ def test_all_channels_may_attend_in_several_layers(stirred):
         {"key_channels": 0},
         {"mlp_ratio": 0},
         {"depth": 0},
+        {"kernel_size": 2},
         {"act": "silly"},
     ],
 )
