@@ -6,6 +6,7 @@ from foveal.attention.channel import *
 from foveal.attention.channel_spatial import *
 from foveal.attention.cross import *
 from foveal.attention.fusion import *
+from foveal.attention.head import *
 from foveal.attention.linear import *
 from foveal.attention.self_attention import *
 from foveal.attention.spatial import *
