@@ -2,6 +2,7 @@
 
 from foveal.attention.window.axial import Axial
 from foveal.attention.window.axial_deeplab import AxialDeepLab
+from foveal.attention.window.biformer import BiFormer
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.crossformer import CrossFormer
@@ -20,6 +21,7 @@ __all__ = [
     "SASA",
     "Axial",
     "AxialDeepLab",
+    "BiFormer",
     "CoT",
     "CrissCross",
     "CrossAxisAttention",
