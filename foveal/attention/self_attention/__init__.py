@@ -9,6 +9,7 @@ from foveal.attention.self_attention.dat import DAT
 from foveal.attention.self_attention.emsa import EMSA
 from foveal.attention.self_attention.gfnet import GFNet
 from foveal.attention.self_attention.mhsa import MHSA
+from foveal.attention.self_attention.muse import MUSE
 from foveal.attention.self_attention.nonlocal_block import NonLocal
 from foveal.attention.self_attention.shsa import SHSA
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
@@ -20,6 +21,7 @@ __all__ = [
     "DAT",
     "EMSA",
     "MHSA",
+    "MUSE",
     "SHSA",
     "SRA",
     "AreaAttention",
