@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from foveal.core.types import Map
+from foveal.ops.dot import channel_dot
 from foveal.ops.eager import runs_eagerly
 from foveal.ops.small import SmallNetwork
 
@@ -75,7 +76,7 @@ class Channels:
         return x * weights[..., None, None]
 
     def backward(self, gradient: Tensor, x: Tensor, weights: Tensor, through: Callable) -> Tensor:
-        (of_mean,) = through(dot(gradient, x))
+        (of_mean,) = through(channel_dot(gradient, x))
         return torch.addcmul(spread(of_mean, x), gradient, weights[..., None, None])
 
 
@@ -86,7 +87,7 @@ class ChannelsByBoth(Channels):
         return x.mean((2, 3)), x.amax((2, 3))
 
     def backward(self, gradient: Tensor, x: Tensor, weights: Tensor, through: Callable) -> Tensor:
-        of_mean, of_maximum = through(dot(gradient, x))
+        of_mean, of_maximum = through(channel_dot(gradient, x))
         of_x = torch.addcmul(spread(of_mean, x), gradient, weights[..., None, None])
         return to_maxima(of_x, x, of_maximum)
 
@@ -134,13 +135,6 @@ class Positions:
         share = of_both[:, 1:] / x.shape[1]
         of_x = torch.addcmul(share, gradient, weights, out=product)
         return of_x.scatter_add_(1, x.argmax(1, keepdim=True), of_both[:, :1])
-
-
-def dot(a: Map, b: Map) -> Tensor:
-    """Sum over positions of the products of two maps (B, C, H, W), channel by channel: (B, C)."""
-    if a.is_contiguous() and b.is_contiguous():  # without writing the products
-        return (a.flatten(2)[:, :, None] @ b.flatten(2)[..., None])[..., 0, 0]
-    return torch.stack([(p * q).sum((1, 2)) for p, q in zip(a, b, strict=True)])
 
 
 def spread(of_mean: Tensor, x: Map) -> Tensor:

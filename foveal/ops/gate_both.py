@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from foveal.core.types import Map
+from foveal.ops.dot import channel_dot
 from foveal.ops.eager import runs_eagerly
 from foveal.ops.gate import (
     ChannelsByBoth,
     Positions,
-    dot,
     plainly,
     spread,
     to_maxima,
@@ -91,7 +91,7 @@ class _Both(torch.autograd.Function):
         (of_both,), of_position_parameters = ctx.position.back((of_position,), learnt[1])
         torch.addcmul(of_both[:, 1:] / x.shape[1], gradient, position, out=buffer)
         buffer.scatter_add_(1, ctx.where, of_both[:, :1])  # now by the map between the gates
-        of_pooled, of_channel_parameters = ctx.channel.back((dot(buffer, x),), learnt[0])
+        of_pooled, of_channel_parameters = ctx.channel.back((channel_dot(buffer, x),), learnt[0])
         torch.addcmul(spread(of_pooled[0], x), buffer, channel[..., None, None], out=buffer)
         of_x = to_maxima(buffer, x, of_pooled[1])
         found = [*of_channel_parameters, *of_position_parameters]

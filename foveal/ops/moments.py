@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from foveal.core.types import Map
+from foveal.ops.dot import channel_dot
 from foveal.ops.eager import runs_eagerly
 
 Kind = Literal["variance", "norm"]
@@ -115,31 +116,7 @@ class _Scale(Function):
     @staticmethod
     def backward(ctx: Any, pull: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         x, weights = ctx.saved_tensors
-        return None, pull, weights, _dot(pull, x)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Sum over positions of the products of two maps, channel by channel."""
-    if torch.is_grad_enabled() or not (a.is_contiguous() and b.is_contiguous()):
-        return (a * b).sum((2, 3))
-    # What group normalisation computes for its weight's gradient: it writes no products, and takes
-    # a third of the time of a batched product of vectors.
-    batch, channels, height, width = a.shape
-    rows = batch * channels
-    mean, inverse = a.new_zeros(1, rows), a.new_ones(1, rows)
-    _, dot, _ = torch.ops.aten.native_group_norm_backward(
-        a.view(1, rows, height, width),
-        b.view(1, rows, height, width),
-        mean,
-        inverse,
-        None,
-        1,
-        rows,
-        height * width,
-        rows,
-        [False, True, False],
-    )
-    return dot.view(batch, channels)
+        return None, pull, weights, channel_dot(pull, x)
 
 
 def _wide(values: Tensor) -> Tensor:

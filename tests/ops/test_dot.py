@@ -1,0 +1,23 @@
+import pytest
+import torch
+
+from foveal.ops.dot import channel_dot
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("grad", [True, False])
+def test_is_the_sum_of_the_products(order, dtype, grad):
+    torch.manual_seed(0)
+    a, b = (torch.randn(2, 3, 4, 5).to(dtype).contiguous(memory_format=order) for _ in "ab")
+    wanted = torch.einsum("bchw,bchw->bc", a.double(), b.double())
+    with torch.set_grad_enabled(grad):
+        found = channel_dot(a, b)
+    close = {torch.float64: 1e-12, torch.float32: 1e-5}.get(dtype, 0.1)
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=close)
+
+
+def test_types_may_differ():
+    a, b = torch.ones(1, 2, 3, 3), torch.ones(1, 2, 3, 3, dtype=torch.bfloat16)
+    with torch.no_grad():
+        assert channel_dot(a, b).tolist() == [[9, 9]]
