@@ -1,7 +1,5 @@
 """Area attention of YOLOv12."""
 
-import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,8 +9,8 @@ from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.attend import attend, attention_weights
 from foveal.ops.norm import BatchNorm2d
+from foveal.ops.padding import cut_sequence, hide_padding, pad_sequence
 from foveal.ops.width import head_count
-from foveal.ops.window import is_open
 
 
 @register_attention(
@@ -83,23 +81,12 @@ class AreaAttention(nn.Module):
         """Queries, keys and values (B · areas, heads, positions, width), and the values' map."""
         qkv = self.qkv(x)
         tokens = rearrange(qkv, "b (p h d) y x -> p b h (y x) d", p=3, h=self.num_heads)
-        missing = -tokens.shape[3] % self.areas
-        if is_open(missing) or missing:
-            tokens = F.pad(tokens, (0, 0, 0, missing))
-        q, k, v = rearrange(tokens, "p b h (a n) d -> p (b a) h n d", a=self.areas)
-        if is_open(missing) or missing:
-            q, k = self._without_padding(q, k, x.shape[2] * x.shape[3])
+        q, k, v = pad_sequence(tokens, self.areas)
+        q, k = hide_padding(q, k, tokens.shape[3])
+        q, k, v = (
+            rearrange(t, "b h (a n) d -> (b a) h n d", a=self.areas).contiguous() for t in (q, k, v)
+        )
         return q, k, v, qkv[:, -x.shape[1] :]
-
-    def _without_padding(self, q: Tensor, k: Tensor, positions: int) -> tuple[Tensor, Tensor]:
-        """Queries and keys with one more number, by which a key that is padding scores so low that
-        it gets no weight. An area of padding alone has all keys alike, and no row without any."""
-        size = k.shape[2]
-        padding = torch.arange(self.areas * size, device=k.device) >= positions
-        low = k.new_zeros(padding.shape).masked_fill(padding, torch.finfo(k.dtype).min / 2)
-        low = low.view(1, self.areas, 1, size, 1)
-        low = low.expand(k.shape[0] // self.areas, -1, self.num_heads, -1, -1).flatten(0, 1)
-        return F.pad(q, (0, 1), value=1.0), torch.cat((k, low), -1)
 
     def attention_map(self, x: Map) -> Float[Tensor, "b areas heads n n"]:
         """How much each position of an area takes from each of it, per head; rows sum to 1. Where
@@ -108,11 +95,9 @@ class AreaAttention(nn.Module):
         return attention_weights(q, k, scale=self.scale).unflatten(0, (-1, self.areas))
 
     def forward(self, x: Map) -> Map:
-        height, width = x.shape[2:]
         q, k, v, image = self._project(x)
         areas = attend(q, k, v, scale=self.scale)
-        tokens = rearrange(areas, "(b a) h n d -> b (h d) (a n)", a=self.areas)
-        excess = tokens.shape[2] - height * width
-        if is_open(excess) or excess:
-            tokens = F.pad(tokens, (0, -excess))
-        return self.proj(tokens.view(x.shape) + self.position(image))
+        tokens = rearrange(areas, "(b a) h n d -> b (a n) (h d)", a=self.areas)
+        tokens = cut_sequence(tokens, x.shape[2] * x.shape[3])
+        attended = rearrange(tokens, "b (y x) c -> b c y x", y=x.shape[2])
+        return self.proj(attended + self.position(image))
