@@ -1,7 +1,7 @@
 """Nyström attention as its authors and others wrote it."""
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from foveal.attention.linear.nystrom import Nystrom, segment_means
 from foveal.core.errors import FovealError
@@ -27,9 +27,10 @@ class Padded(OnSequence):
 
     def __init__(self, mechanism: Nystrom):
         super().__init__(mechanism, batch_first=True)
+        self.landmarks = mechanism.num_landmarks
 
     def _padded(self, x: Tensor) -> Tensor:
-        return F.pad(x, (0, 0, -x.shape[1] % self.mechanism.num_landmarks, 0))
+        return F.pad(x, (0, 0, -x.shape[1] % self.landmarks, 0))
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self._padded(x))[:, -x.shape[1] :]
@@ -65,39 +66,35 @@ def nystrom(
     return Padded(module), {their: f"mechanism.{our}" for their, our in names.items()}
 
 
-class NystromCore(Nystrom):
+class NystromCore(nn.Module):
     """The mechanism without its projections: queries, keys and values come from outside.
 
     Shape: three times (B, heads, N, D) → (B, heads, N, D).
     """
 
-    def __init__(
-        self, num_heads: int, width: int, landmarks: int, kernel_size: int, full: bool, bound: str
-    ):
-        super().__init__(num_heads * width, num_heads, width, landmarks, 6, kernel_size)
-        self.full, self.one_bound = full, bound == "original"
-        del self.qkv, self.proj
+    def __init__(self, mechanism: Nystrom, full: bool):
+        super().__init__()
+        self.mechanism, self.full = mechanism, full
+        del mechanism.qkv, mechanism.proj
 
-    def _bound(self, weights: Tensor) -> Tensor:
-        return weights.sum(-2).max() if self.one_bound else super()._bound(weights)
-
-    def _landmarks(self, q: Tensor, k: Tensor) -> list[Tensor]:
-        means = segment_means(q.shape[2], self.num_landmarks, q)
-        return [means @ q, means @ k]
+    def _landmarks(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        means = segment_means(q.shape[2], self.mechanism.num_landmarks, q)
+        return means @ q, means @ k
 
     def forward(self, q: Tensor, k: Tensor | None = None, v: Tensor | None = None) -> Tensor:
         k = q if k is None else k
         v = k if v is None else v
         if not self.full:
-            return self._attend(q, k, v, *self._landmarks(q, k))
-        return attend(q, k, v) + (0 if self.conv is None else self.conv(v))
+            return self.mechanism._attend(q, k, v, *self._landmarks(q, k))
+        conv = self.mechanism.conv
+        return attend(q, k, v) + (0 if conv is None else conv(v))
 
     def attention_map(self, q: Tensor, k: Tensor | None = None) -> Tensor:
         k = q if k is None else k
         if self.full:
             return attention_weights(q, k)
         some_q, some_k = self._landmarks(q, k)
-        inverse = self._between_landmarks(some_q, some_k)
+        inverse = self.mechanism._between_landmarks(some_q, some_k)
         return attention_weights(q, some_k) @ inverse @ attention_weights(some_q, k)
 
 
@@ -120,6 +117,8 @@ def nystrom_official(
         raise FovealError(
             f"nystrom_official: num_landmarks={num_landmarks} must divide seq_len={seq_len}"
         )
-    bound = "original" if inv_coeff_init_option is None else inv_init_coeff_option
-    full = num_landmarks == seq_len
-    return NystromCore(num_head, head_dim, num_landmarks, conv_kernel_size, full, bound), {}
+    one_bound = inv_coeff_init_option is None or inv_init_coeff_option == "original"
+    mechanism = (BatchBound if one_bound else Nystrom)(
+        num_head * head_dim, num_head, head_dim, num_landmarks, kernel_size=conv_kernel_size
+    )
+    return NystromCore(mechanism, num_landmarks == seq_len), {"conv": "mechanism.conv"}
