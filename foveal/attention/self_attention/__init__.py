@@ -13,6 +13,7 @@ from foveal.attention.self_attention.muse import MUSE
 from foveal.attention.self_attention.nonlocal_block import NonLocal
 from foveal.attention.self_attention.shsa import SHSA
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
+from foveal.attention.self_attention.sparse_sa import SparseSA
 from foveal.attention.self_attention.sra import SRA
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "GFNet",
     "NonLocal",
     "SimplifiedSA",
+    "SparseSA",
 ]
