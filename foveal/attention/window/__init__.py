@@ -10,6 +10,7 @@ from foveal.attention.window.halo import Halo
 from foveal.attention.window.involution import Involution
 from foveal.attention.window.maxvit_grid import MaxViTGrid
 from foveal.attention.window.mca_cross_axis import CrossAxisAttention
+from foveal.attention.window.moa import MOA
 from foveal.attention.window.neighborhood import Neighborhood
 from foveal.attention.window.outlook import Outlook
 from foveal.attention.window.san_pairwise import SANPairwise
@@ -18,6 +19,7 @@ from foveal.attention.window.swin import Swin
 from foveal.attention.window.swin_v2 import SwinV2
 
 __all__ = [
+    "MOA",
     "SASA",
     "Axial",
     "AxialDeepLab",
