@@ -29,6 +29,8 @@ class CoAtNet(nn.Module):
     map. It has no other form than a number for each pair, so N × N numbers per head are formed
     once for all images.
 
+    Placed: in the last two stages of CoAtNet, after stages of convolutions.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + qkv_bias·3·C + 2·C·hidden + hidden + 6·C + num_heads·offsets².
     Multiply-adds: N·(4·C² + 2·C·hidden + 2·N·C + 10·C)

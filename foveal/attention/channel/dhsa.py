@@ -25,6 +25,8 @@ class DHSA(nn.Module):
     there are several bins, half precision, which orders close values otherwise, moves some
     positions into another.
 
+    Placed: in the blocks of Histoformer, a U-shaped network that restores images.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 6·C² + 5·C·kernel_size² + bias·11·C + num_heads.
     Multiply-adds: (6·C + 5·kernel_size² + 1)·C·H·W

@@ -30,6 +30,8 @@ class MSCAM(nn.Module):
     Where BAM looks around with dilated convolutions, both scales here are pointwise: the whole map
     and the single position.
 
+    Placed: as the gate of attentional feature fusion, and where SE stands.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 4·C·hidden + 4·hidden + 4·C.
     Multiply-adds: (2·C·hidden + hidden + 4·C)·H·W + 2·C·hidden + hidden + C.
 

@@ -24,6 +24,8 @@ class CrossAttention(nn.Module):
     The encoder–decoder attention of the Transformer: self-attention whose keys and values come from
     a context c. `foveal.OnTwoMaps` lets it stand between two feature maps.
 
+    Placed: in each layer of a decoder, between self-attention and the perceptron.
+
     Shape: (B, N, C) and (B, M, context_channels) → (B, N, C).
     Parameters: (2·C + 2·context_channels)·inner + qkv_bias·3·inner + proj_bias·C.
     Multiply-adds: 2·N·C·inner + 2·M·context_channels·inner + 2·N·M·inner.

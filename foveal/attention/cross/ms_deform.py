@@ -24,6 +24,9 @@ class MSDeform(nn.Module):
     Both the places Δ, in positions of each map, and their weights a are read off the token alone;
     no query meets a key. Values between positions are interpolated, outside the map they are 0.
 
+    Placed: in Deformable DETR, as the attention of the encoder and the cross-attention of the
+    decoder.
+
     Shape: (B, N, C), (B, N, 2) and num_levels maps (B, C, h, w) → (B, N, C).
     Parameters: 3·looks·(C + 1) + 2·(C² + C).
     Multiply-adds: N·(3·C·looks + C² + looks·(6·head_channels + 8)) + M·(C² + C).

@@ -34,6 +34,9 @@ class AFF(nn.Module):
     M is the gate of MS-CAM, over the sum of both. It stands for the plain sum of a shortcut, of two
     levels of a pyramid or of two branches.
 
+    Placed: in place of the addition at the end of a skip connection, or wherever two maps are
+    summed.
+
     Shape: twice (B, C, H, W) → (B, C, H, W). Parameters: 4·C·hidden + 4·hidden + 4·C.
     Multiply-adds: (2·C·hidden + hidden + 6·C)·H·W + 2·C·hidden + hidden + C.
 

@@ -19,6 +19,9 @@ class IAFF(nn.Module):
     Attentional feature fusion once more, with a second gate: the plain sum, which is a poor thing
     to judge two maps by where they differ much, decides the first fusion only.
 
+    Placed: in place of the addition at the end of a skip connection, or wherever two maps are
+    summed.
+
     Shape: twice (B, C, H, W) → (B, C, H, W). Parameters: 8·C·hidden + 8·hidden + 8·C.
     Multiply-adds: (4·C·hidden + 2·hidden + 9·C)·H·W + 4·C·hidden + 2·hidden + 2·C.
 

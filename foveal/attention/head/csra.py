@@ -33,6 +33,8 @@ class CSRA(nn.Module):
     class has a map of its own; the higher the temperature T, the smaller the part of it that counts
     twice, down to the one highest score at T = ∞.
 
+    Placed: in place of the classifier at the end of a network.
+
     Shape: (B, C, H, W) → (B, num_classes). Parameters: num_heads·num_classes·C.
     Multiply-adds: num_classes·(num_heads·(C + 1) + 5·soft)·H·W + 3·num_heads·num_classes·C.
 

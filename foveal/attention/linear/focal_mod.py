@@ -23,6 +23,8 @@ class FocalModulation(nn.Module):
     convolutions of growing size and at last over the whole map, and the query meets one vector.
     Each position decides by its gates g, one number for each level, how far it looks.
 
+    Placed: in place of self-attention in every block, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(4·C + num_levels + 1 + taps) + bias·(3·C + num_levels + 1) + C + 2·post_norm·C.
     Multiply-adds: N·C·(4·C + 2·num_levels + 4 + taps + normalize + 4·post_norm).

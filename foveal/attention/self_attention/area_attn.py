@@ -30,6 +30,9 @@ class AreaAttention(nn.Module):
     values tells positions apart and carries something across the borders. Layers have batch
     normalisation, as detectors do. There is no residual in it: the block adds one.
 
+    Placed: in the last two stages of YOLOv12's backbone, four areas in the first of them and one in
+    the other.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 4·C² + C·(kernel_size² + 10).
     Multiply-adds: N·C·(4·C + kernel_size² + 6)
     + 2·areas·ceil(N / areas)²·(C + num_heads·min(1, N % areas)).

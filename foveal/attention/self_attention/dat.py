@@ -58,6 +58,8 @@ class DAT(nn.Module):
     between the entries of a table, for points lie between positions; it is a table of all pairs,
     for it moves with the image.
 
+    Placed: in the last two stages of DAT, by turns with attention in windows.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + 3·C + deforms·group_channels·(kernel_size² + 5) + tables·num_heads·offsets
     + logs·(96 + 32·num_heads / groups) + convs·10·C.

@@ -31,6 +31,8 @@ class MUSE(nn.Module):
     that they work in one space, and run side by side. How much each size of neighbourhood counts is
     learned.
 
+    Placed: in every layer of a transformer that translates.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·key_width + key_width + (C + 1)·value_width + value_width·(taps + spreading)
     + (num_kernels + 1)·(value_width + 1)·C + mixes·num_kernels.

@@ -33,6 +33,8 @@ class SparseSA(nn.Module):
     only. `"topk"` keeps the k best keys of each query; to find them it has to form all scores,
     N × N, so that it saves nothing and serves to sharpen the weights.
 
+    Placed: in place of softmax attention in every layer of a transformer.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 4·C² + C + 3·qkv_bias·C.
     Multiply-adds: 4·N·C² + runs·2·max(stride, by_row·W)·ceil(N / max(stride, by_row·W))
     ·(C // num_heads + min(1, N % max(stride, by_row·W)))

@@ -20,6 +20,8 @@ class Temporal(nn.Module):
     Positions never meet: it is the temporal half of ViViT's factorised attention, at a cost of T²
     pairs for each position and not (T·H·W)² for all.
 
+    Placed: in every block, after attention among the positions of each frame.
+
     Shape: (B, T, C, H, W) → (B, T, C, H, W).
     Parameters: 4·C² + qkv_bias·3·C + proj_bias·C.
     Multiply-adds: 4·T·N·C² + 2·N·T²·C.

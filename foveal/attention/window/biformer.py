@@ -29,6 +29,8 @@ class BiFormer(nn.Module):
     it. Scores are divided by the square root of the width of all heads together, as the published
     weights have it.
 
+    Placed: in the blocks of BiFormer, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·(2·key_channels + C) + 2·key_channels + 2·C + C² + depthwise·C
     + min(depthwise, 1)·C.

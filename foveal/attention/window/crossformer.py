@@ -26,6 +26,8 @@ class CrossFormer(Swin):
     grid over the whole map would stretch with it. A small network makes the bias from the relative
     position, so that no table ties the weights to a group size.
 
+    Placed: in every block of CrossFormer, before the perceptron; short and long distances by turns.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + 3·qkv_bias·C + relative_bias·hidden·(2·hidden + 11 + num_heads).
     Multiply-adds: ceil(H / (rows·step))·rows·step·ceil(W / (columns·step))·columns·step

@@ -25,6 +25,8 @@ class MOA(nn.Module):
     its own positions, keys and values of a window that reaches a little further on every side, so
     that neighbours overlap; all of few channels, so that the layers over whole windows stay small.
 
+    Placed: after the blocks of a stage that attend in windows, before the map is halved.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: C·hidden + hidden + C·hidden·(side² + 2·reach²) + 3·qkv_bias·C + C² + C
     + num_heads·(2·num_windows − 1)².
