@@ -4,7 +4,7 @@ VENV ?= .venv
 OUT ?= studies/digits
 BIN := $(VENV)/bin
 
-.PHONY: study test slow check format clean
+.PHONY: study test slow check docs format clean
 
 study: $(VENV)/.ready  ## the built-in study: verdicts on the terminal, a page on disk
 	$(BIN)/foveal study --out $(OUT) --resume
@@ -19,6 +19,9 @@ check: $(VENV)/.ready  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+docs: $(VENV)/.ready  ## the site with a page for every mechanism, in site/
+	$(BIN)/python -m docs.gallery
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format .
