@@ -6,6 +6,7 @@ from foveal.attention.window.biformer import BiFormer
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.crossformer import CrossFormer
+from foveal.attention.window.cswin import CSWin
 from foveal.attention.window.halo import Halo
 from foveal.attention.window.involution import Involution
 from foveal.attention.window.maxvit_grid import MaxViTGrid
@@ -24,6 +25,7 @@ __all__ = [
     "Axial",
     "AxialDeepLab",
     "BiFormer",
+    "CSWin",
     "CoT",
     "CrissCross",
     "CrossAxisAttention",
