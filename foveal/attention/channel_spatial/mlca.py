@@ -22,6 +22,8 @@ class MLCA(nn.Module):
     stand in one row for the convolution, so that the last channels of a cell are neighbours of the
     first of the next.
 
+    Placed: in the MobileNet backbone of a YOLO detector.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·kernel_size.
     Multiply-adds: (2·local_size + 1)·C·H·W + local_size²·C·(H + W)
     + (kernel_size + 3)·local_size²·C + (kernel_size + 1)·C.

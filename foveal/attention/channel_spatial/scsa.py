@@ -39,6 +39,8 @@ class SCSA(nn.Module):
     windows, normalised and scaled channel by channel. The pairs are of channels, within heads.
     Only the mean over windows is used, so it is taken of $V$ before the product.
 
+    Placed: in each residual block, before the last convolution.
+
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: taps + C + 9·C + qkv_bias·3·C.
     Multiply-adds: 4·C·N + C·(H + W)·(longest + 4) + C·H + 4·C·head_channels
     + averages·C·(ceil(W/window) + 1)·(N + W + H·(ceil(H/window) + 1))

@@ -26,6 +26,8 @@ class CSWin(nn.Module):
     anything across. Where it lies it learns from a depthwise convolution of the values inside the
     stripe, which any size of map allows, and no table.
 
+    Placed: in every block of CSWin, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + 3·qkv_bias·C + 10·C.
     Multiply-adds: 4·N·C² + upright·H·ceil(W / split_size)·split_size·(2·H·split_size + 10)
