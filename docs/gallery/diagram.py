@@ -17,7 +17,14 @@ MOST = 36
 """Most rows or columns of weights that are drawn; of more, the first."""
 
 _LEVELS = 6
-_NAMES = {"map": "CHW", "maps": "CHW", "tokens": "NC", "video": "TCHW", "scores": "K", "points": "N"}
+_NAMES = {
+    "map": "CHW",
+    "maps": "CHW",
+    "tokens": "NC",
+    "video": "TCHW",
+    "scores": "K",
+    "points": "N",
+}
 _OPERATIONS = {
     "gate": ("⊙", "times the input"),
     "pair": ("Σ", "weighted sums of values"),
@@ -92,7 +99,9 @@ def _block(shape: tuple[int, ...], layout: str) -> str:
         return _svg(58, 84, rows, says)
     frames = min(shape[1], 3) if layout == "video" else 1
     step = 12
-    boxes = "".join(_box(1 + step * i, 1 + step * (frames - 1 - i)) for i in reversed(range(frames)))
+    boxes = "".join(
+        _box(1 + step * i, 1 + step * (frames - 1 - i)) for i in reversed(range(frames))
+    )
     side = 76 + step * (frames - 1)
     return _svg(side, side, boxes, says)
 
@@ -101,10 +110,9 @@ def _box(x: float, y: float, front: float = 54, depth: float = 20) -> str:
     """A box seen from the front, the upper right corner behind."""
     top = f"M{x:g} {y + depth:g}l{depth:g} {-depth:g}h{front:g}l{-depth:g} {depth:g}z"
     side = f"M{x + front:g} {y + depth:g}l{depth:g} {-depth:g}v{front:g}l{-depth:g} {depth:g}z"
-    lines = "".join(
-        f"M{x + front * i / 6:g} {y + depth:g}v{front:g}M{x:g} {y + depth + front * i / 6:g}h{front:g}"
-        for i in range(1, 6)
-    )
+    steps = [front * i / 6 for i in range(1, 6)]
+    lines = "".join(f"M{x + step:g} {y + depth:g}v{front:g}" for step in steps)
+    lines += "".join(f"M{x:g} {y + depth + step:g}h{front:g}" for step in steps)
     return (
         f'<path class="g-side" d="{top}"/><path class="g-side" d="{side}"/>'
         f'{_rect(x, y + depth, front, front, "g-face")}<path class="g-grid" d="{lines}"/>'
@@ -174,9 +182,7 @@ def _grid_of(weights: Tensor, names: list[str]) -> tuple[int, Tensor]:
             return weights.numel() // side**2, weights[index].reshape(side, side)
         if {"k", "taps", "keys"}.isdisjoint(names) and "p" not in names:
             row, column = names.index("h"), names.index("w")
-            index = tuple(
-                slice(None) if i in (row, column) else 0 for i in range(weights.ndim)
-            )
+            index = tuple(slice(None) if i in (row, column) else 0 for i in range(weights.ndim))
             grid = weights[index]
             return weights.numel() // grid.numel(), grid
     squeezed = weights[(0,)] if weights.ndim > 1 else weights

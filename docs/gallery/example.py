@@ -32,18 +32,19 @@ def example(card: Card) -> Example:
     x = _smooth(subject.layout, channels)
     with torch.no_grad():
         output = module(x)
-        explain = getattr(module, "attention_map", None)
-        weights = explain(x) if callable(explain) and _explains(module) else None
-    if isinstance(weights, tuple | list):
-        weights = weights[0]
+        weights = _explained(module, x)
     others = module.others(x) if isinstance(module, Together) else []
     shapes = dict(zip(card.inputs, map(_shape, [x, *others]), strict=True))
     return Example(shapes, tuple(output.shape), weights, len(x))
 
 
-def _explains(module: nn.Module) -> bool:
+def _explained(module: nn.Module, x: Tensor) -> Tensor | None:
+    """The weights, of several the first; None for a mechanism that has none to show."""
     inner = module.mechanism if isinstance(module, Together) else module
-    return hasattr(inner, "attention_map")
+    if not hasattr(inner, "attention_map"):
+        return None
+    weights = module.attention_map(x)  # pyright: ignore[reportCallIssue]
+    return weights[0] if isinstance(weights, tuple | list) else weights
 
 
 def _shape(value: Tensor | list[Tensor]) -> tuple[int, ...]:

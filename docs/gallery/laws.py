@@ -8,6 +8,7 @@ import ast
 import csv
 import hashlib
 import inspect
+import io
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -27,7 +28,7 @@ LAWS = {
 }
 RECORD = Path(__file__).with_name("laws.csv")
 ROOT = Path(__file__).parents[2]
-_KEYS = ("mechanism", "digest", "torch", "law", "status", "reason")
+_KEYS: tuple[str, ...] = ("mechanism", "digest", "torch", "law", "status", "reason")
 
 Line = dict[str, str]
 
@@ -56,18 +57,29 @@ def exportable(lines: list[Line]) -> bool:
 
 
 def digest(card: Card) -> str:
-    """Of the mechanism's file and of all in `attention` and `ops` that it imports."""
-    seen: dict[Path, None] = {}
+    """Of the code, docstrings and comments left out, of the mechanism's file and of all in
+    `attention` and `ops` that it imports."""
     start = inspect.getsourcefile(card.cls)
     assert start is not None
+    seen: dict[Path, None] = {}
     waiting = [Path(start)]
     while waiting:
         path = waiting.pop()
         if path not in seen:
             seen[path] = None
             waiting += _imported(path)
-    code = b"".join(path.read_bytes() for path in sorted(seen))
-    return hashlib.sha256(code).hexdigest()[:16]
+    code = "\n".join(_code(path) for path in sorted(seen))
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+@cache
+def _code(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 @cache
@@ -105,8 +117,6 @@ def _read() -> dict[str, list[Line]]:
 
 
 def _write(record: dict[str, list[Line]]) -> None:
-    import io
-
     text = io.StringIO()
     writer = csv.DictWriter(text, _KEYS, lineterminator="\n")
     writer.writeheader()

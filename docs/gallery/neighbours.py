@@ -77,7 +77,9 @@ def _aliases() -> Sequence[tuple[str, str]]:
     return sorted(called.items(), key=lambda item: (-len(item[0]), item[0]))
 
 
-_COMMON = frozenset(("attention", "self-attention", "Temporal", "Linear", "external", "Axial", "simple"))
+_COMMON = frozenset(
+    ("attention", "self-attention", "Temporal", "Linear", "external", "Axial", "simple")
+)
 """Words that say nothing of which one."""
 
 _SPOKEN = {

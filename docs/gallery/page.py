@@ -125,7 +125,11 @@ def _options(card: Card) -> list[tuple[str, str, Markup]]:
     """Every option, its default, and what the docstring says of it."""
     said = card.explanations
     return [
-        (name, "" if default is Parameter.empty else repr(default), Markup(rich(said.get(name, ""))))
+        (
+            name,
+            "" if default is Parameter.empty else repr(default),
+            Markup(rich(said.get(name, ""))),
+        )
         for name, default in card.options.items()
     ]
 

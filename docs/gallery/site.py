@@ -65,9 +65,7 @@ def navigation(facts: Mapping[str, Facts], held: Iterable[Path]) -> list[dict[st
         by_family.setdefault(one.card.family, []).append(f"gallery/{name}.md")
     order = [f for f in FAMILIES if f in by_family] + sorted(set(by_family) - set(FAMILIES))
     families = [{family_name(family): by_family[family]} for family in order]
-    decisions = [
-        str(path.relative_to(ROOT)) for path in held if path.parent.name == "decisions"
-    ]
+    decisions = [str(path.relative_to(ROOT)) for path in held if path.parent.name == "decisions"]
     decisions.sort(key=lambda name: not name.endswith("README.md"))
     return [
         {"Foveal": "README.md"},

@@ -76,7 +76,9 @@ def _run(name: str, code: str) -> str:
                 warnings.simplefilter("ignore")
                 exec(compile(line, f"<snippet of {name}>", "exec"), scope)
         except Exception as error:
-            raise SnippetError(f"{name}: {line!r} fails: {type(error).__name__}: {error}") from error
+            raise SnippetError(
+                f"{name}: {line!r} fails: {type(error).__name__}: {error}"
+            ) from error
         said = printed.getvalue().strip()
         shown.append(f"{line}  # prints: {said}" if said else line)
     return "\n".join(shown) + "\n"
