@@ -21,7 +21,7 @@ class DoubleAttention(nn.Module):
     both sums, they act on the few descriptors instead of the many positions. External attention has
     descriptors too, but the same for all images.
 
-    Placed: in five extra blocks in the third and fourth stages of a ResNet-50.
+    Placed: in five extra blocks in the two middle stages of a ResNet-50.
 
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·num_tokens + num_tokens + 2·C·hidden + hidden + C.

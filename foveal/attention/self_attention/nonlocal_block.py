@@ -51,7 +51,7 @@ class NonLocal(nn.Module):
     $\theta\,(\phi^\top g)$, in any order, and the rectified sum is read off running sums over
     sorted keys. Born an identity.
 
-    Placed: after every second residual block of ResNet-50's third and fourth stages, five times in
+    Placed: after every second residual block of the two middle stages of a ResNet-50, five times in
     all.
 
     Shape: (B, C, H, W) → (B, C, H, W).
