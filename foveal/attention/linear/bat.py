@@ -57,6 +57,8 @@ class BilinearAttentionalTransform(nn.Module):
     positions has the product of both weights, and is never formed. Axial attention compares lines
     position by position.
 
+    Placed: after every second block of the two middle stages of a ResNet.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: hidden·(2·C + hidden + groups) + 2·(2·hidden + groups + C)
     + 2·num_blocks²·groups·(groups·num_blocks + 1).
