@@ -61,10 +61,10 @@ def bounded_queries(
     (True, tensor(True))
     """
     wide = torch.promote_types(q.dtype, torch.float32)
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    size = q.shape[-1] ** -0.5 if scale is None else abs(scale)
     with torch.no_grad():
         sizes = (t.abs().amax((-2, -1), keepdim=True).to(wide) for t in (q, k))
-        most = next(sizes) * next(sizes) * (abs(scale) * q.shape[-1])
+        most = next(sizes) * next(sizes) * (size * q.shape[-1])
         factor = (LARGEST_SCORE / most.clamp(min=LARGEST_SCORE)).to(q.dtype)
     return q * factor
 

@@ -29,7 +29,7 @@ def bottleneck(
         dim,
         num_heads,
         head_channels=dim_head or divisible_width(dim * qk_ratio, 8) // num_heads,
-        table_size=feat_size if isinstance(feat_size, int) else tuple(feat_size),
+        table_size=feat_size if isinstance(feat_size, int) else (feat_size[0], feat_size[1]),
         qkv_bias=qkv_bias,
         scale_positions=scale_pos_embed,
     )

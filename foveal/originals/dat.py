@@ -75,7 +75,7 @@ def dat(
         module = DAT(
             channels, positions=kind if places else "none", table_size=(height, width), **options
         )
-    names["rpe_table"] = "local" if module.convs else "table"
+    names["rpe_table"] = "local" if module.convs else "distance" if module.logs else "table"
     if no_off:
         state.drop(*[key for key in state if key.startswith("conv_offset.")])
     else:  # an even kernel, or one as large as the stride, has another padding than ours
@@ -100,7 +100,7 @@ def dat_local(
     module = Swin(
         dim,
         heads,
-        window_size if isinstance(window_size, int) else tuple(window_size),
+        window_size if isinstance(window_size, int) else (window_size[0], window_size[1]),
         attention_dropout=attn_drop,
         dropout=proj_drop,
     )

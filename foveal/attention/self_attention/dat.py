@@ -141,7 +141,7 @@ class DAT(nn.Module):
             self.table = nn.Parameter(torch.empty(heads, rows, columns))
             nn.init.trunc_normal_(self.table, std=0.01)
         if self.logs:
-            self.table = nn.Sequential(
+            self.distance = nn.Sequential(
                 nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, heads // self.groups, bias=False)
             )
         if self.convs:
@@ -153,7 +153,8 @@ class DAT(nn.Module):
         groups = queries.reshape(-1, self.group_channels, *queries.shape[2:])
         near = rearrange(self.near(groups), "b c h w -> b h w c")
         moves = self.offset(F.gelu(self.norm(near)))
-        reference, half = places(*near.shape[1:3], moves, shift=1.0)
+        height, width = near.shape[1:3]
+        reference, half = places(height, width, moves, shift=1.0)
         if self.offset_range is None:
             return (moves + reference).clamp(-1, 1)
         return moves.tanh() * (half * self.offset_range) + reference
@@ -172,7 +173,7 @@ class DAT(nn.Module):
         else:
             apart = apart * 4.0
             scaled = apart.sign() * (apart.abs() + 1).log2() / 3
-            bias = rearrange(self.table(scaled), "b n m h -> b h n m")
+            bias = rearrange(self.distance(scaled), "b n m h -> b h n m")
         return bias.unflatten(0, (-1, self.groups)).flatten(1, 2)
 
     def _project(self, x: Map) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tokens]:

@@ -54,10 +54,10 @@ class GFNet(nn.Module):
 
     Placed: in place of self-attention in every block, before the perceptron.
 
-    Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·rows·half.
+    Shape: (B, C, H, W) → (B, C, H, W). Parameters: 2·C·rows·frequencies.
     Multiply-adds: 2.5·C·N·log2(N) + C·H·(W // 2 + 1)
-    + (2·C·H·half·(rows + W // 2 + 1) + 5·H·rows + W·half)·min(1, max(H − rows, rows − H,
-    W // 2 + 1 − half, half − W // 2 − 1)).
+    + (2·C·H·frequencies·(rows + W // 2 + 1) + 5·H·rows + W·frequencies)·min(1, max(H − rows,
+    rows − H, W // 2 + 1 − frequencies, frequencies − W // 2 − 1)).
 
     Args:
         channels: channels C of the feature map.
@@ -73,8 +73,8 @@ class GFNet(nn.Module):
     def __init__(self, channels: int, table_size: int | Size = 14):
         super().__init__()
         self.rows, columns = pair(table_size, "table_size")
-        self.half = columns // 2 + 1  # the other half mirrors it, for the map is real
-        self.weight = nn.Parameter(0.02 * torch.randn(2, channels, self.rows, self.half))
+        self.frequencies = columns // 2 + 1  # the other half mirrors it, for the map is real
+        self.weight = nn.Parameter(0.02 * torch.randn(2, channels, self.rows, self.frequencies))
 
     def attention_map(self, x: Map) -> Float[Tensor, "2 c h f"]:
         """The filter for maps of this size, in (-∞, ∞): the real and the imaginary part of each
@@ -83,9 +83,9 @@ class GFNet(nn.Module):
         wide = torch.promote_types(x.dtype, torch.float32)
         weight = self.weight.to(wide)
         half = width // 2 + 1
-        if is_open(height) or is_open(half) or (height, half) != (self.rows, self.half):
+        if is_open(height) or is_open(half) or (height, half) != (self.rows, self.frequencies):
             weight = circular_weights(height, self.rows, weight) @ weight
-            weight = weight @ line_weights(half, self.half, weight).T
+            weight = weight @ line_weights(half, self.frequencies, weight).T
         return weight.to(wide)  # also where an autocast has multiplied in less
 
     def forward(self, x: Map) -> Map:

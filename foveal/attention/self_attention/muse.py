@@ -103,9 +103,10 @@ class MUSE(nn.Module):
         """All sizes at once: their layers are multiplied by their shares and stand side by side."""
         parts = [rearrange(near(values), "b c h w -> b (h w) c") for near in self.near]
         shares = [1.0] if self.shares is None else self.shares.softmax(0).unbind()
-        layers = list(zip(shares, self.out, strict=True))
-        weight = torch.cat([share * layer.weight for share, layer in layers], dim=1)
-        bias = torch.stack([share * layer.bias for share, layer in layers]).sum(0)
+        layers: list[nn.Linear] = list(self.out)  # pyright: ignore[reportAssignmentType]
+        weights = [layer.weight * share for share, layer in zip(shares, layers, strict=True)]
+        biases = [layer.bias * share for share, layer in zip(shares, layers, strict=True)]
+        weight, bias = torch.cat(weights, 1), torch.stack(biases).sum(0)
         return F.linear(torch.cat(parts, -1), weight, bias)
 
     def attention_map(self, x: Map, key: Map | None = None) -> Float[Tensor, "b heads n m"]:

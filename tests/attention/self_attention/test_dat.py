@@ -70,7 +70,7 @@ def test_is_the_sum_written_by_hand(stirred, positions):
                         )
                     if positions == "log":
                         near = [log2(1 + abs(4 * a)) / 3 * (1 if a > 0 else -1) for a in apart]
-                        bias = float(module.table(torch.tensor(near).double())[head % 2])
+                        bias = float(module.distance(torch.tensor(near).double())[head % 2])
                     e.append(exp(float(q[part, n] @ k[m][part]) / sqrt(2) + bias))
                 out.append(sum(w / sum(e) * v[m][part] for m, w in enumerate(e)))
             out = torch.cat(out)
