@@ -8,6 +8,7 @@ from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.crossformer import CrossFormer
 from foveal.attention.window.cswin import CSWin
 from foveal.attention.window.halo import Halo
+from foveal.attention.window.hilo import HiLo
 from foveal.attention.window.involution import Involution
 from foveal.attention.window.maxvit_grid import MaxViTGrid
 from foveal.attention.window.mca_cross_axis import CrossAxisAttention
@@ -31,6 +32,7 @@ __all__ = [
     "CrossAxisAttention",
     "CrossFormer",
     "Halo",
+    "HiLo",
     "Involution",
     "MaxViTGrid",
     "Neighborhood",
