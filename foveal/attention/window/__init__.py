@@ -7,6 +7,7 @@ from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.crossformer import CrossFormer
 from foveal.attention.window.cswin import CSWin
+from foveal.attention.window.dilated_window import DilatedWindow
 from foveal.attention.window.halo import Halo
 from foveal.attention.window.hilo import HiLo
 from foveal.attention.window.involution import Involution
@@ -31,6 +32,7 @@ __all__ = [
     "CrissCross",
     "CrossAxisAttention",
     "CrossFormer",
+    "DilatedWindow",
     "Halo",
     "HiLo",
     "Involution",

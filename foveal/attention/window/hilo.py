@@ -19,7 +19,8 @@ class HiLo(nn.Module):
     r"""Give some heads the detail in small windows, and the others the means of those windows.
 
     $$y = [\mathrm{attn}_{\text{window}}(x)\,W_h,\
-    \mathrm{softmax}\big(q \bar k^\top / \sqrt{d}\big)\,\bar v\,W_l], \qquad \bar k, \bar v \text{ of the mean of each window}$$
+    \mathrm{softmax}\big(q \bar k^\top / \sqrt{d}\big)\,\bar v\,W_l], \qquad
+    \bar k, \bar v \text{ of the mean of each window}$$
 
     High frequencies are local, so their heads look inside windows of s × s alone; low frequencies
     outlive a mean, so theirs look at the whole map through N/s² means, four times fewer keys for

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.edges import neighbours_inside
 from foveal.ops.heads import heads_for
 from foveal.ops.neighbours import check_odd, score_neighbours, weigh_neighbours
 
@@ -71,21 +72,9 @@ class SASA(nn.Module):
         positions = (rows[:, :, :, None] + columns[:, :, None]).flatten(2, 3)
         scores = score_neighbours(q, k, size, self.dilation) + positions
         if self.mask_edges:
-            scores = torch.where(self._inside(q), scores, float("-inf"))
+            inside = neighbours_inside(*q.shape[-2:], size, self.dilation, q.device)
+            scores = torch.where(inside, scores, float("-inf"))
         return scores.softmax(2)
-
-    def _inside(self, q: Tensor) -> Tensor:
-        """Which neighbours of each position lie on the map: (k², H, W)."""
-        middle = self.kernel_size // 2
-        offsets = (torch.arange(self.kernel_size, device=q.device) - middle) * self.dilation
-        rows, columns = (
-            torch.arange(size, device=q.device) + offsets[:, None] for size in q.shape[-2:]
-        )
-        rows, columns = (
-            (places >= 0) & (places < size)
-            for places, size in zip((rows, columns), q.shape[-2:], strict=True)
-        )
-        return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(0, 1)
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
         qkv = rearrange(self.qkv(x), "b (t h d) y x -> t b h d y x", t=3, h=self.num_heads)
