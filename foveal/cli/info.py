@@ -2,7 +2,6 @@
 
 import re
 import textwrap
-from collections.abc import Iterator
 from inspect import Parameter
 from typing import Annotated
 
@@ -44,7 +43,7 @@ def info(
     for paragraph in card.doc.split("\n\n"):
         if paragraph.startswith("Args:"):
             console.print("\n[bold]Options[/bold]")
-            console.print(_grid(_options(card, paragraph), "bold"))
+            console.print(_grid(_options(card), "bold"))
         else:
             console.print()
             console.print(escape(_flowing(paragraph)), soft_wrap=True, highlight=False)
@@ -60,23 +59,14 @@ def _grid(rows: list[tuple[str, str]], style: str) -> Table:
     return grid
 
 
-def _options(card: Card, paragraph: str) -> list[tuple[str, str]]:
+def _options(card: Card) -> list[tuple[str, str]]:
     """Every option with its default and what the docstring says of it."""
-    said = dict(_arguments(paragraph))
+    said = card.explanations
     rows = []
     for option, default in card.options.items():
         value = "" if default is Parameter.empty else f" = {default!r}"
         rows.append((f"{option}{value}", said.get(option, "")))
     return rows
-
-
-def _arguments(paragraph: str) -> Iterator[tuple[str, str]]:
-    """(name, text) of each entry below `Args:`; one entry may name several arguments."""
-    entries = re.split(r"\n {4}(?=\S)", paragraph)[1:]
-    for entry in entries:
-        names, _, text = entry.partition(":")
-        for name in names.split(","):
-            yield name.strip(" *"), " ".join(text.split())
 
 
 def _flowing(paragraph: str) -> str:

@@ -58,6 +58,17 @@ class Card:
         return {p.name: p.default for p in parameters}
 
     @property
+    def explanations(self) -> dict[str, str]:
+        """What the docstring says of `channels` and of each option, by name."""
+        sections = (p for p in self.doc.split("\n\n") if p.startswith("Args:"))
+        entries = re.split(r"\n {4}(?=\S)", next(sections, ""))[1:]
+        said = {}
+        for entry in entries:  # one entry may name several
+            names, _, text = entry.partition(":")
+            said |= {name.strip(" *"): " ".join(text.split()) for name in names.split(",")}
+        return said
+
+    @property
     def doc(self) -> str:
         return inspect.cleandoc(self.cls.__doc__ or "")
 
