@@ -28,7 +28,7 @@ def standout_weights(x: Map, e_lambda: float) -> Map:
     """
     wide = torch.promote_types(x.dtype, torch.float32)
     energy = (x - x.mean((2, 3), keepdim=True)).to(wide).square()
-    variance = energy.sum((2, 3), keepdim=True) / _others(x.shape[2] * x.shape[3])
+    variance = energy.sum((2, 3), keepdim=True) / max(x.shape[2] * x.shape[3] - 1, 1)
     inverse = 1 / (4 * (variance + e_lambda))
     return torch.addcmul(energy.new_full((), 0.5), energy, inverse).sigmoid().to(x.dtype)
 
@@ -44,11 +44,6 @@ def gate_standout(x: Map, e_lambda: float) -> Map:
     return _Standout.apply(x, e_lambda)  # pyright: ignore[reportReturnType]
 
 
-def _others(positions: int) -> int:
-    """Positions beside the one that is weighed. A map of one position has no variance."""
-    return max(positions - 1, 1)
-
-
 def _dense(x: Tensor) -> Tensor:
     """The map with the channels last if they are, or else the positions; a copy if need be."""
     last = torch.channels_last
@@ -56,23 +51,39 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def _blocks(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same few channels of each dense map at a time, as views (channels, positions)."""
-    if maps[0].is_contiguous():
-        groups = [[x.view(-1, x.shape[2] * x.shape[3]) for x in maps]]
-    else:  # channels last: image by image
-        groups = [[image.flatten(1) for image in images] for images in zip(*maps, strict=True)]
-    for rows in groups:
-        size = max(BLOCK // rows[0].shape[1], 1)
-        for start in range(0, len(rows[0]), size):
-            yield tuple(x[start : start + size] for x in rows)
+    """The same few channels of each dense map at a time, as views (1, channels, H, W)."""
+    if not maps[0].is_contiguous():  # channels last: image by image
+        yield from zip(*(x.split(1) for x in maps), strict=True)
+        return
+    size = max(BLOCK // (maps[0].shape[2] * maps[0].shape[3]), 1)
+    yield from zip(*(x.flatten(0, 1)[None].split(size, 1) for x in maps), strict=True)
 
 
-def _energy(x: Tensor, e_lambda: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Deviations, their squares, and one over 4 (σ̂² + λ), of a block in float32 or wider."""
-    deviation = x - x.mean(1, keepdim=True)
-    energy = deviation.square()
-    variance = energy.sum(1, keepdim=True) / _others(x.shape[1])
-    return deviation, energy, 1 / (4 * (variance + e_lambda))
+class _Normal:
+    """The channels of a block, each normalised: deviations over the root of mean square plus ε.
+
+    With ε = λ (N − 1) / N the exponent is (N − 1) / 4N times its square, plus one half; and torch
+    normalises, forward and backward, in one kernel.
+    """
+
+    def __init__(self, x: Tensor, e_lambda: float):
+        size = x.shape[2] * x.shape[3]
+        self.x, self.factor = x, (size - 1) / (4 * size)
+        self.shape = (1, x.shape[1], size, x.shape[1])  # batch, channels, positions, groups
+        eps = e_lambda * (size - 1) / size or e_lambda
+        found = torch.ops.aten.native_group_norm(x, None, None, *self.shape, eps)
+        self.values, self.mean, self.inverse = found
+
+    def weights(self) -> Tensor:
+        half = self.values.new_full((), 0.5)
+        return torch.addcmul(half, self.values, self.values, value=self.factor).sigmoid_()
+
+    def back(self, pull: Tensor) -> Tensor:
+        """The gradient by the block, for one by its weights' exponents times its values."""
+        slope = pull.new_full(self.shape[1:2], 2 * self.factor)
+        backward = torch.ops.aten.native_group_norm_backward
+        which = [True, False, False]
+        return backward(pull, self.x, self.mean, self.inverse, slope, *self.shape, which)[0]
 
 
 class _Standout(torch.autograd.Function):
@@ -84,9 +95,7 @@ class _Standout(torch.autograd.Function):
         wide = torch.promote_types(x.dtype, torch.float32)
         y = torch.empty_like(x)
         for x_block, y_block in _blocks(x, y):
-            _, energy, inverse = _energy(x_block.to(wide), e_lambda)
-            half = energy.new_full((), 0.5)
-            weights = torch.addcmul(half, energy, inverse, out=energy).sigmoid_()
+            weights = _Normal(x_block.to(wide), e_lambda).weights()
             torch.mul(x_block, weights.to(x.dtype), out=y_block)
         return y
 
@@ -101,15 +110,14 @@ class _Standout(torch.autograd.Function):
             gradient = torch.empty_like(x).copy_(gradient)
         of_x = torch.empty_like(x)
         for x_block, g_block, out in _blocks(x, gradient, of_x):
-            xs, g = x_block.to(wide), g_block.to(wide)
-            deviation, energy, inverse = _energy(xs, ctx.e_lambda)
-            weights = torch.addcmul(energy.new_full((), 0.5), energy, inverse).sigmoid_()
-            through = g * xs  # by the exponent, from here on
-            found = g * weights
-            through.mul_(torch.addcmul(weights, weights, weights, value=-1, out=weights))
-            spread = energy.mul_(through).sum(1, keepdim=True) * inverse.square()
-            spread *= 8 / _others(xs.shape[1])
-            through.mul_(2 * inverse).sub_(spread).mul_(deviation)
-            found.add_(through.sub_(through.mean(1, keepdim=True)))
-            out.copy_(found)
+            values, g = x_block.to(wide), g_block.to(wide)
+            normal = _Normal(values, ctx.e_lambda)
+            weights = normal.weights()
+            pull = (g * values).mul_(normal.values)
+            torch.ops.aten.sigmoid_backward.grad_input(pull, weights, grad_input=pull)
+            through = normal.back(pull)
+            if out.dtype == wide:
+                torch.addcmul(through, g, weights, out=out)
+            else:
+                out.copy_(through.addcmul_(g, weights))
         return of_x, None
