@@ -14,7 +14,7 @@ def strip_length(size: int, count: int) -> int:
     (3, 1)
     """
     length = (size + count - 1) // count
-    return torch.sym_max(2, length) if is_open(size) else length
+    return torch.sym_max(2, length) if is_open(size) else length  # pyright: ignore
 
 
 def strip_places(size: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:

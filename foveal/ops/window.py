@@ -40,7 +40,7 @@ def padded_size(size: int, side: int) -> int:
     (8, 8)
     """
     windows = (size + side - 1) // side
-    return side * (torch.sym_max(2, windows) if is_open(size) else windows)
+    return side * (torch.sym_max(2, windows) if is_open(size) else windows)  # pyright: ignore
 
 
 def pad_to_multiple(x: Tensor, window: Size) -> Tensor:

@@ -90,8 +90,9 @@ class CSWin(nn.Module):
     def _attend(self, half: Tensor, heads: int, weight: Tensor, bias: Tensor) -> Tensor:
         (height, width), side = half.shape[-2:], self.split_size
         tokens, mask = self._stripes(half)
-        y = attend_windows(*tokens.unbind(0), heads, mask=mask)
-        v = rearrange(tokens[2], "b n (h w) c -> (b n) c h w", w=side)
+        q, k, v = tokens.unbind(0)
+        y = attend_windows(q, k, v, heads, mask=mask)
+        v = rearrange(v, "b n (h w) c -> (b n) c h w", w=side)
         local = F.conv2d(v, weight, bias, padding=1, groups=v.shape[1])
         y = y + rearrange(local, "(b n) c h w -> b n (h w) c", b=half.shape[1])
         return crop(rearrange(y, "b n (h w) c -> b c h (n w)", w=side), height, width)

@@ -79,14 +79,15 @@ class DilatedWindow(nn.Module):
 
     def _weights(self, q: Tensor, k: Tensor) -> Tensor:
         """(B, heads, k², H, W)."""
-        size, q = self.kernel_size, q * q.shape[2] ** -0.5
+        (height, width), size = q.shape[-2:], self.kernel_size
+        q = q * q.shape[2] ** -0.5
         scores = []
         for rate, query, key in zip(
             self.dilation, q.split(self.shares, 1), k.split(self.shares, 1), strict=True
         ):
             score = score_neighbours(query, key, size, rate)
             if self.mask_edges:
-                inside = neighbours_inside(*q.shape[-2:], size, rate, q.device)
+                inside = neighbours_inside(height, width, size, rate, q.device)
                 score = torch.where(inside, score, float("-inf"))
             scores.append(score)
         return torch.cat(scores, dim=1).softmax(2)

@@ -109,7 +109,7 @@ class Halo(nn.Module):
         bias = (of_rows[..., None] + of_columns[..., None, :]).flatten(4).flatten(2, 3)
         if not self.mask_edges:
             return bias
-        seen = self._seen(*x.shape[2:], x.device)[:, None]
+        seen = self._seen(x.shape[2], x.shape[3], x.device)[:, None]
         bias = bias.unflatten(1, (-1, self.num_heads))
         return torch.where(seen, bias, float("-inf")).flatten(1, 2)
 

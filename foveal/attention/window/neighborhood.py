@@ -1,5 +1,7 @@
 """Attention to the nearest neighbours, as many at the edge as in the middle."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -101,7 +103,7 @@ class Neighborhood(nn.Module):
         near = torch.where(key < length, key * dilation + phase, 0).flatten()
         return places, near, seen.flatten(0, 1), step.flatten(0, 1)
 
-    def _tiles(self, x: Tensor) -> dict[str, Tensor]:
+    def _tiles(self, x: Tensor) -> dict[str, Any]:
         """Queries, keys and values of each tile, their bias and their mask."""
         k, reach = self.kernel_size, 2 * self.kernel_size - 1
         (rows, near_rows, seen_rows, row_steps), (columns, near_columns, seen_columns, steps) = (

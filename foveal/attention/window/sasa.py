@@ -72,7 +72,8 @@ class SASA(nn.Module):
         positions = (rows[:, :, :, None] + columns[:, :, None]).flatten(2, 3)
         scores = score_neighbours(q, k, size, self.dilation) + positions
         if self.mask_edges:
-            inside = neighbours_inside(*q.shape[-2:], size, self.dilation, q.device)
+            height, width = q.shape[-2:]
+            inside = neighbours_inside(height, width, size, self.dilation, q.device)
             scores = torch.where(inside, scores, float("-inf"))
         return scores.softmax(2)
 

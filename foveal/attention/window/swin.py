@@ -61,14 +61,15 @@ class Swin(nn.Module):
         super().__init__()
         self.num_heads = head_count(channels, num_heads)
         self.window = self.rows, self.columns = pair(window_size)
-        self.shift = (shift_size, shift_size) if isinstance(shift_size, int) else tuple(shift_size)
-        if len(self.shift) != 2 or any(
-            step not in range(side) for step, side in zip(self.shift, self.window, strict=True)
+        shift = (shift_size, shift_size) if isinstance(shift_size, int) else shift_size
+        if len(shift) != 2 or any(
+            step not in range(side) for step, side in zip(shift, self.window, strict=True)
         ):
             raise FovealError(
                 f"shift_size={shift_size} must be at least 0 and less than "
                 f"window_size={window_size}"
             )
+        self.shift = shift[0], shift[1]
         self.qkv_bias, self.relative_bias = qkv_bias, relative_bias
         self.attention_dropout = attention_dropout
         self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
