@@ -13,7 +13,7 @@ from docs.gallery.axes import declared_axes, in_words
 from docs.gallery.example import Example
 from foveal.core.card import Card
 
-MOST = 36
+MOST = 40
 """Most rows or columns of weights that are drawn; of more, the first."""
 
 _LEVELS = 6
@@ -157,11 +157,14 @@ def _weights(card: Card, example: Example) -> tuple[str, str]:
 
 def _named(card: Card, example: Example, weights: Tensor) -> tuple[list[str], list[int]]:
     """Names and sizes of the axes; an axis of one entry that means nothing has no name."""
-    declared = [axis.lstrip("_#*") for axis in declared_axes(card)]
+    declared = declared_axes(card)
+    if declared and declared[0].startswith("*"):  # any number of axes, which have no names
+        missing = weights.ndim - len(declared) + 1
+        declared = [""] * missing + declared[1:]
     if len(declared) != weights.ndim:
-        same = tuple(weights.shape) == example.output
-        layout = " B" + _NAMES[card.output] if same and card.output in _NAMES else ""
-        declared = list(layout.strip().lower()) if same else [""] * weights.ndim
+        same = tuple(weights.shape) == example.output and card.output in _NAMES
+        declared = list(f"b{_NAMES[card.output].lower()}") if same else ["axis"] * weights.ndim
+    declared = [axis.lstrip("_#") for axis in declared]
     sizes = list(weights.shape)
     names = ["" if axis == "1" else axis for axis in declared]
     if names[0] == "b" and sizes[0] == example.batch:

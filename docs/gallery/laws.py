@@ -9,6 +9,7 @@ import csv
 import hashlib
 import inspect
 import io
+import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -30,10 +31,13 @@ RECORD = Path(__file__).with_name("laws.csv")
 ROOT = Path(__file__).parents[2]
 _KEYS: tuple[str, ...] = ("mechanism", "digest", "torch", "law", "status", "reason")
 
+WORKERS = min(4, os.cpu_count() or 1)
+"""Processes at once."""
+
 Line = dict[str, str]
 
 
-def results(names: Iterable[str], workers: int = 2) -> dict[str, list[Line]]:
+def results(names: Iterable[str]) -> dict[str, list[Line]]:
     """What came of each law, tried now where the record does not know this code."""
     record = _read()
     digests = {name: digest(attention_info(name)) for name in names}
@@ -41,7 +45,7 @@ def results(names: Iterable[str], workers: int = 2) -> dict[str, list[Line]]:
              for n, d in digests.items()}  # fmt: skip
     unknown = [name for name, lines in known.items() if len(lines) < len(LAWS)]
     if unknown:
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(WORKERS) as pool:
             for name, lines in zip(unknown, pool.map(_try, unknown), strict=True):
                 known[name] = [
                     {"mechanism": name, "digest": digests[name], **line} for line in lines

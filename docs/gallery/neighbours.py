@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 from docs.gallery.axes import belongs_to, declared_axes
 from foveal.core.card import Card
@@ -20,18 +21,33 @@ def neighbours(card: Card, count: int = 5) -> list[Card]:
 
 
 def _nearness(card: Card, other: Card) -> float:
-    mine, theirs = set(card.options), set(other.options)
-    shared = len(mine & theirs) / len(mine | theirs) if mine | theirs else 0.0
+    mine, theirs = _traits(card.name), _traits(other.name)
+    options = mine.options | theirs.options
+    shared = len(mine.options & theirs.options) / len(options) if options else 0.0
     return (
         _SAME_FAMILY * (card.family == other.family)
-        + _SAME_LAYOUT * (list(card.inputs.values()) == list(other.inputs.values()))
-        + _SAME_WEIGHT * (belongs_to(card) == belongs_to(other))
-        + _SAME_AXES * (declared_axes(card) == declared_axes(other))
+        + _SAME_LAYOUT * (mine.inputs == theirs.inputs)
+        + _SAME_WEIGHT * (mine.belongs_to == theirs.belongs_to)
+        + _SAME_AXES * (mine.axes == theirs.axes)
         + _SAME_PAPER * (card.paper == other.paper)
         + _OPTIONS * shared
         + _MENTIONED * (other.name in mentioned(card))
         + _MENTIONS_BACK * (card.name in mentioned(other))
     )
+
+
+class _Traits(NamedTuple):
+    options: frozenset[str]
+    inputs: tuple[str, ...]
+    belongs_to: str
+    axes: tuple[str, ...]
+
+
+@cache
+def _traits(name: str) -> _Traits:
+    card = attention_info(name)
+    inputs, axes = tuple(card.inputs.values()), tuple(declared_axes(card))
+    return _Traits(frozenset(card.options), inputs, belongs_to(card), axes)
 
 
 def mentioned(card: Card) -> frozenset[str]:

@@ -89,9 +89,11 @@ def _words(text: str, linked: set[str] | None) -> str:
 
 
 def _code(text: str, linked: set[str] | None) -> str:
-    whole = [name for begin, end, name in spans(text) if (begin, end) == (0, len(text))]
     code = f"<code>{escape(text, quote=False)}</code>"
-    if linked is not None and whole and whole[0] not in linked:
+    if linked is None:
+        return code
+    whole = [name for begin, end, name in spans(text) if (begin, end) == (0, len(text))]
+    if whole and whole[0] not in linked:
         linked.add(whole[0])
         return link(whole[0], code)
     return code

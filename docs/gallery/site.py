@@ -3,11 +3,13 @@
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import yaml
 
 from docs.gallery.facts import Facts
+from docs.gallery.laws import WORKERS
 from docs.gallery.page import FAMILIES, family_name, index, page
 from foveal.core.files import write_whole
 
@@ -39,8 +41,9 @@ def stage(facts: Mapping[str, Facts], folder: Path = STAGE) -> None:
     shutil.copytree(ROOT / "docs/images", sources / "docs/images")
     gallery = sources / "gallery"
     gallery.mkdir()
-    for name, one in facts.items():
-        write_whole(gallery / f"{name}.md", page(one))
+    with ProcessPoolExecutor(WORKERS) as pool:
+        for name, text in zip(facts, pool.map(page, facts.values()), strict=True):
+            write_whole(gallery / f"{name}.md", text)
     write_whole(gallery / "index.md", index(facts))
     shutil.copy(HERE / "gallery.css", gallery / "gallery.css")
     configuration = yaml.safe_load((HERE / "mkdocs.yml").read_text(encoding="utf-8"))

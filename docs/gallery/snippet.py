@@ -12,7 +12,7 @@ _INPUTS = {
     "map": "torch.rand(2, {c}, 14, 14)",
     "tokens": "torch.rand(2, 196, {c})",
     "video": "torch.rand(1, 8, {c}, 14, 14)",
-    "maps": "[torch.rand(2, {c}, 14, 14), torch.rand(2, {c}, 7, 7)]",
+    "maps": "[torch.rand(2, {c}, size, size) for size in {sizes}]",
     "points": "torch.rand(2, 196, 2)",
 }
 CHANNELS = 256
@@ -38,9 +38,13 @@ def _code(card: Card) -> str:
     lines = ["import timm"] if drop_in else []
     lines += ["import torch", "", "import foveal", ""]
     lines.append(f'attention = foveal.create_attention("{card.name}", channels={CHANNELS})')
+    with torch.device("meta"):
+        module = card.cls(CHANNELS)
+    sizes = (28, 14, 7, 4, 2)[: getattr(module, "num_levels", 2)]
     for name, layout in card.inputs.items():
-        wide = f"attention.{name}_channels" if name != next(iter(card.inputs)) else CHANNELS
-        lines.append(f"{name} = {_INPUTS[layout]}".replace("{c}", str(_width(card, wide))))
+        width = getattr(module, f"{name}_channels", CHANNELS)
+        value = _INPUTS[layout].replace("{c}", str(width)).replace("{sizes}", str(sizes))
+        lines.append(f"{name} = {value}")
     call = ", ".join(card.inputs)
     lines.append(f"print(attention({call}).shape)")
     if hasattr(card.cls, "attention_map"):
@@ -54,14 +58,6 @@ def _code(card: Card) -> str:
             "print(report.places[0].channels, report.parameters_added)",
         ]
     return "\n".join(lines) + "\n"
-
-
-def _width(card: Card, wide: str | int) -> str | int:
-    if isinstance(wide, int):
-        return wide
-    with torch.device("meta"):
-        module = card.cls(CHANNELS)
-    return getattr(module, wide.removeprefix("attention."), CHANNELS)
 
 
 def _run(name: str, code: str) -> str:
