@@ -33,6 +33,7 @@ _WORDS = {
     "areas": "areas",
     "p": "neighbours",
     "q": "neighbours taken from",
+    "looks": "places looked at",
     "share": "groups of channels",
     "weights": "groups of channels",
 }
@@ -47,6 +48,7 @@ _FAMILIES = {
     "spatial": "a position",
     "channel_spatial": "a value",
     "fusion": "a value",
+    "head": "a class and a position",
 }
 _GROUPS = {"g", "groups", "share", "weights"}
 
@@ -54,6 +56,7 @@ _GROUPS = {"g", "groups", "share", "weights"}
 _IN_FAMILY = {
     ("branch", "m"): "branches",
     ("window", "m"): "positions taken from",
+    ("head", "k"): "classes",
     ("linear", "k"): "summaries",
     ("linear", "s"): "rows of the memory",
     ("linear", "tokens"): "descriptors",
@@ -96,9 +99,11 @@ def belongs_to(card: Card) -> str:
     """
     axes = [axis.lstrip("_#*") for axis in declared_axes(card)]
     own = [axis for axis in axes[1:] if axis != "1"]
+    if "looks" in own:
+        return "a position and a place it looks at"
     if card.family in _FIXED:
         return _FIXED[card.family]
-    if not own:
+    if not own or card.family == "head":
         return _FAMILIES.get(card.family, "a value")
     if "f" in own:
         return "a frequency of a channel"

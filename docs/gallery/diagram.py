@@ -29,6 +29,7 @@ _OPERATIONS = {
     "gate": ("⊙", "times the input"),
     "pair": ("Σ", "weighted sums of values"),
     "branch": ("Σ", "weighted sum of branches"),
+    "fusion": ("⊕", "both inputs, shared out"),
     "block": ("⋯", "the rest of the block"),
 }
 
@@ -52,10 +53,8 @@ def diagram(card: Card, example: Example) -> str:
 
 
 def _operation(card: Card) -> str:
-    if card.family == "block":
-        return "block"
-    if card.family == "branch":
-        return "branch"
+    if card.family in ("block", "branch", "fusion"):
+        return card.family
     axes = [axis for axis in declared_axes(card)[1:] if axis != "1"]
     gates = card.family in ("channel", "spatial", "channel_spatial")
     return "gate" if gates and axes[-2:] not in (["c", "c"], ["d", "d"], ["n", "n"]) else "pair"
@@ -90,19 +89,19 @@ def _block(shape: tuple[int, ...], layout: str) -> str:
     if layout == "points":
         dots = "".join(
             f'<circle class="g-dot" cx="{4 + 56 * (7 * i % 10) / 10:g}" '
-            f'cy="{4 + 56 * (3 * i % 10) / 10:g}" r="3"/>'
+            f'cy="{6 + 56 * ((3 * i * i + i) % 10) / 10:g}" r="3"/>'
             for i in range(10)
         )
         return _svg(62, 62, _rect(1, 1, 60, 60, "g-face") + dots, says)
     if layout == "tokens":
         rows = "".join(_rect(1, 1 + 9 * i, 56, 6, "g-box") for i in range(9))
         return _svg(58, 84, rows, says)
-    frames = min(shape[1], 3) if layout == "video" else 1
-    step = 12
-    boxes = "".join(
-        _box(1 + step * i, 1 + step * (frames - 1 - i)) for i in reversed(range(frames))
-    )
-    side = 76 + step * (frames - 1)
+    if layout != "video":
+        return _svg(76, 76, _box(1, 1), says)
+    frames, step = min(shape[1], 4), 13
+    places = [(1 + step * i, 1 + step * (frames - 1 - i)) for i in reversed(range(frames))]
+    boxes = "".join(_box(x, y, front=42, depth=6) for x, y in places)
+    side = 50 + step * (frames - 1)
     return _svg(side, side, boxes, says)
 
 
