@@ -28,6 +28,8 @@ class DilatedWindow(nn.Module):
     more keys. Heads with rates of 1, 2 and 3 see three scales at once. There is no bias by
     position: a neighbour is known by its content alone.
 
+    Placed: in the blocks of DilateFormer's first two stages, before the perceptron.
+
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 4·C² + C + 3·qkv_bias·C.
     Multiply-adds: N·(4·C² + C + 3·C·kernel_size² + 2·num_heads·kernel_size²).
