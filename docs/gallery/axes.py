@@ -16,7 +16,9 @@ _WORDS = {
     "heads": "heads",
     "windows": "windows",
     "blocks": "blocks",
-    "lines": "lines of all images",
+    "regions": "regions",
+    "width": "channels of a path",
+    "lines": "lines",
     "places": "places in a patch",
     "experts": "kernels",
     "paths": "paths",
@@ -65,6 +67,8 @@ _IN_FAMILY = {
 
 def in_words(axis: str, axes: list[str], family: str) -> str:
     """What an axis runs over."""
+    if axis.isdigit():
+        return "branches" if family == "branch" else "parts"
     if axis == "m" and axes[-2:] == ["m", "m"]:
         return "lines"
     return _IN_FAMILY.get((family, axis)) or _WORDS.get(axis, axis)

@@ -17,6 +17,7 @@ MOST = 40
 """Most rows or columns of weights that are drawn; of more, the first."""
 
 _LEVELS = 6
+_UNNAMED = "?"
 _NAMES = {
     "map": "CHW",
     "maps": "CHW",
@@ -28,6 +29,7 @@ _NAMES = {
 _OPERATIONS = {
     "gate": ("⊙", "times the input"),
     "pair": ("Σ", "weighted sums of values"),
+    "spectrum": ("⊙", "times the spectrum"),
     "branch": ("Σ", "weighted sum of branches"),
     "fusion": ("⊕", "both inputs, shared out"),
     "block": ("⋯", "the rest of the block"),
@@ -56,8 +58,12 @@ def _operation(card: Card) -> str:
     if card.family in ("block", "branch", "fusion"):
         return card.family
     axes = [axis for axis in declared_axes(card)[1:] if axis != "1"]
+    if "f" in axes:
+        return "spectrum"
+    sums = axes[-2:] in (["c", "c"], ["d", "d"], ["n", "n"])
+    gathers = card.family == "channel" and axes == ["h", "w"]  # one context from all positions
     gates = card.family in ("channel", "spatial", "channel_spatial")
-    return "gate" if gates and axes[-2:] not in (["c", "c"], ["d", "d"], ["n", "n"]) else "pair"
+    return "gate" if gates and not sums and not gathers else "pair"
 
 
 def _panel(picture: str, caption: str) -> str:
@@ -146,7 +152,7 @@ def _weights(card: Card, example: Example) -> tuple[str, str]:
     body += _cells(shown, cell, left, 1 + offset)
     picture = _svg(columns * cell + 2 + offset, height + 2 + offset, body, "attention weights")
     named = " × ".join(
-        f"{size} {in_words(name, names, card.family)}"
+        f"{size} {in_words(name, names, card.family)}".replace(_UNNAMED, "").strip()
         for name, size in zip(names, sizes, strict=True)
         if name and size > 1
     )
@@ -162,7 +168,7 @@ def _named(card: Card, example: Example, weights: Tensor) -> tuple[list[str], li
         declared = [""] * missing + declared[1:]
     if len(declared) != weights.ndim:
         same = tuple(weights.shape) == example.output and card.output in _NAMES
-        declared = list(f"b{_NAMES[card.output].lower()}") if same else ["axis"] * weights.ndim
+        declared = list(f"b{_NAMES[card.output].lower()}") if same else [_UNNAMED] * weights.ndim
     declared = [axis.lstrip("_#") for axis in declared]
     sizes = list(weights.shape)
     names = ["" if axis == "1" else axis for axis in declared]
