@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from foveal import attention_info, list_attentions
 from foveal.study.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -68,3 +69,10 @@ def test_study_is_read(study: Path) -> None:
 def test_every_snippet_is_shown_somewhere() -> None:
     shown = {name for d in DOCUMENTS for name, _ in BLOCK.findall(d.read_text())}
     assert {str(p.relative_to(ROOT)) for p in [*SNIPPETS, *CONSOLES, *STUDIES]} == shown
+
+
+def test_the_readme_names_every_mechanism_of_ours() -> None:
+    section = (ROOT / "README.md").read_text().split("## Mechanisms")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([a-z0-9_]+)`", section.split("\n\n")[1]))
+    cards = map(attention_info, list_attentions())
+    assert named == {c.name for c in cards if c.cls.__module__.startswith("foveal.")}

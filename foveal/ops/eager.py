@@ -11,6 +11,6 @@ def runs_eagerly() -> bool:
     """
     return not (
         torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         or torch._C._are_functorch_transforms_active()
     )

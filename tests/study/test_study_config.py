@@ -41,7 +41,7 @@ def test_defaults_are_filled_in(tmp_path):
         ("  epochs: true", "  epochs: 2", 8, "epochs=True must be a whole number"),
         ("  epochs: 0", "  epochs: 2", 8, "epochs=0 must be above 0"),
         ("  learning_rate: .nan", "  learning_rate: 1e-3", 9, "learning_rate=nan must be above"),
-        ("  - attention: ecaa", "  - attention: eca", 3, "did you mean eca?"),
+        ("  - attention: ecaa", "  - attention: eca", 3, "did you mean eca"),
         ("    options: {kernel: 5}", "    options: {kernel_size: 5}", 5, "no option 'kernel'"),
         ("    options: [5]", "    options: {kernel_size: 5}", 5, "options must be keys"),
         ("  - attention: eca", "  - attention: se", 3, "would be called eca"),
