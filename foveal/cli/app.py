@@ -2,7 +2,7 @@
 
 import typer
 
-from foveal.cli import check, info, insert, list_, measure, report, study, targets
+from foveal.cli import check, choose, info, insert, list_, measure, report, study, targets
 
 app = typer.Typer(
     name="foveal",
@@ -17,6 +17,7 @@ for name, verb in {
     "list": list_.list_,
     "info": info.info,
     "targets": targets.targets,
+    "choose": choose.choose,
     "insert": insert.insert,
     "check": check.check,
     "measure": measure.measure,
