@@ -27,6 +27,18 @@ def heads_for(channels: int, num_heads: int | None, usual: int = 8, least: int =
     return num_heads
 
 
+def head_count(channels: int, num_heads: int | None, head_channels: int = 32) -> int:
+    """The heads asked for; or as many, of at least `head_channels` each, as divide the channels.
+
+    Raises:
+        FovealError: if the heads asked for do not divide the channels.
+
+    >>> head_count(96, None), head_count(20, None), head_count(96, 4)
+    (3, 1, 4)
+    """
+    return heads_for(channels, num_heads, usual=channels, least=head_channels)
+
+
 def split_heads(tokens: Tensor, num_heads: int) -> Tensor:
     """(B, N, heads · D) → (B, heads, N, D), without a copy."""
     return tokens.unflatten(-1, (num_heads, -1)).transpose(1, 2)

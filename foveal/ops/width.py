@@ -32,23 +32,3 @@ def fitting_groups(channels: int, groups: int) -> int:
     (8, 5, 1)
     """
     return next(n for n in range(min(groups, channels), 0, -1) if channels % n == 0)
-
-
-def head_count(channels: int, num_heads: int | None, head_channels: int = 32) -> int:
-    """The number of heads asked for, or the largest that divides the channels into heads of at
-    least `head_channels` (or one head).
-
-    Raises:
-        FovealError: if the number asked for does not divide the channels.
-
-    >>> head_count(96, None), head_count(20, None), head_count(96, 4)
-    (3, 1, 4)
-    """
-    if num_heads is None:
-        return fitting_groups(channels, max(1, channels // head_channels))
-    if num_heads < 1 or channels % num_heads:
-        raise FovealError(
-            f"channels={channels} do not divide into num_heads={num_heads}; choose a number of "
-            "heads that divides them"
-        )
-    return num_heads

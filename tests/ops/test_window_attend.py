@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from foveal import FovealError
-from foveal.ops.width import head_count
+from foveal.ops.heads import head_count
 from foveal.ops.window import pad_to_multiple
 from foveal.ops.window_attend import (
     attend_windows,

@@ -9,8 +9,8 @@ from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.activation import activation
 from foveal.ops.attend import attend, attention_weights
-from foveal.ops.heads import merge_heads, split_heads
-from foveal.ops.width import head_count, hidden_width
+from foveal.ops.heads import head_count, merge_heads, split_heads
+from foveal.ops.width import hidden_width
 
 
 @register_attention(

@@ -7,9 +7,10 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.activation import activation
+from foveal.ops.heads import head_count
 from foveal.ops.norm import BatchNorm2d
 from foveal.ops.strips import crop_strips, pad_strips, strip_length, strip_places
-from foveal.ops.width import head_count, hidden_width
+from foveal.ops.width import hidden_width
 from foveal.ops.window import is_open, join_grid, pair, split_grid
 from foveal.ops.window_attend import attend_windows, from_windows, to_windows, window_weights
 

@@ -6,8 +6,8 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.activation import activation
+from foveal.ops.heads import head_count
 from foveal.ops.norm import BatchNorm2d
-from foveal.ops.width import head_count
 
 
 @register_attention("mhca_next", paper="Li et al., Next-ViT, arXiv 2022", arxiv="2207.05501")

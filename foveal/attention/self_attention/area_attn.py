@@ -8,9 +8,9 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.attend import attend, attention_weights
+from foveal.ops.heads import head_count
 from foveal.ops.norm import BatchNorm2d
 from foveal.ops.padding import cut_sequence, hide_padding, pad_sequence
-from foveal.ops.width import head_count
 
 
 @register_attention(

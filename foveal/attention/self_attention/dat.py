@@ -10,8 +10,8 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map, Tokens
 from foveal.ops.attend import attend, attention_weights
-from foveal.ops.heads import merge_heads, split_heads
-from foveal.ops.width import fitting_groups, head_count
+from foveal.ops.heads import head_count, merge_heads, split_heads
+from foveal.ops.width import fitting_groups
 from foveal.ops.window import Size, pair
 
 POSITIONS = ("table", "log", "conv", "none")

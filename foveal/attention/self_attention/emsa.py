@@ -10,9 +10,8 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.attend import attend, attention_weights
-from foveal.ops.heads import merge_heads, split_heads
+from foveal.ops.heads import head_count, merge_heads, split_heads
 from foveal.ops.squares import bias_of_real, real_squares
-from foveal.ops.width import head_count
 from foveal.ops.window import is_open, pad_to_multiple
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
-from foveal.ops.width import head_count
+from foveal.ops.heads import head_count
 from foveal.ops.window import crop, is_open, padded_size
 from foveal.ops.window_attend import attend_windows, window_weights
 

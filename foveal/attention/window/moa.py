@@ -8,8 +8,8 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.attend import attend, attention_weights
-from foveal.ops.heads import merge_heads, split_heads
-from foveal.ops.width import head_count, hidden_width
+from foveal.ops.heads import head_count, merge_heads, split_heads
+from foveal.ops.width import hidden_width
 from foveal.ops.window import crop, is_open, pad_to_multiple, padded_size
 
 

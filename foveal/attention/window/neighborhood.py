@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.heads import head_count
 from foveal.ops.neighbours import check_odd
-from foveal.ops.width import head_count
 from foveal.ops.window import (
     crop,
     join_windows,

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.heads import head_count
 from foveal.ops.relative import RelativeBias
-from foveal.ops.width import head_count
 from foveal.ops.window import Size, pair
 from foveal.ops.window_attend import attend_windows, from_windows, to_windows, window_weights
 
