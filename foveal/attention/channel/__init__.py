@@ -14,6 +14,7 @@ from foveal.attention.channel.gsop import GSoP
 from foveal.attention.channel.lct import LCT
 from foveal.attention.channel.mdta import MDTA
 from foveal.attention.channel.se import SE
+from foveal.attention.channel.seam import SEAM
 from foveal.attention.channel.soca import SOCA
 from foveal.attention.channel.srm import SRM
 from foveal.attention.channel.xca import XCA
@@ -28,6 +29,7 @@ __all__ = [
     "LCT",
     "MDTA",
     "SE",
+    "SEAM",
     "SOCA",
     "SRM",
     "XCA",
