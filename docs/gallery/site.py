@@ -24,6 +24,7 @@ def documents() -> list[Path]:
     top = [ROOT / name for name in ("README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     return [
         *(path for path in top if path.exists()),
+        *sorted((ROOT / "docs").glob("*.md")),
         *sorted((ROOT / "docs/decisions").glob("*.md")),
         ROOT / "examples/my_plugin/README.md",
     ]
@@ -70,8 +71,9 @@ def navigation(facts: Mapping[str, Facts], held: Iterable[Path]) -> list[dict[st
     families = [{family_name(family): by_family[family]} for family in order]
     decisions = [str(path.relative_to(ROOT)) for path in held if path.parent.name == "decisions"]
     decisions.sort(key=lambda name: not name.endswith("README.md"))
+    further = [str(path.relative_to(ROOT)) for path in held if path.parent == ROOT / "docs"]
     return [
-        {"Foveal": "README.md"},
+        {"Foveal": ["README.md", *further]},
         {"Mechanisms": [{"All": "gallery/index.md"}, *families]},
         {"Design": ["DESIGN.md", {"Decisions": decisions}]},
         {"Contributing": ["CONTRIBUTING.md", {"A plug-in": "examples/my_plugin/README.md"}]},
