@@ -113,8 +113,6 @@ def find_host(
             f"{model_or_shape!r} must be a model (a module, or a name such as timm:resnet18) or a "
             f"shape ({SHAPE_IN_WORDS})"
         )
-    if ":" not in model_or_shape and re.match(r"\d", model_or_shape):
-        raise FovealError(f"shape {model_or_shape!r} must be {SHAPE_IN_WORDS}")
     example = host_input(model_or_shape, size=size)
     if frames is not None:
         example = example[:, :, None].expand(-1, -1, frames, -1, -1).contiguous()
@@ -132,6 +130,8 @@ def read_shape(value: object) -> tuple[int, ...] | None:
     """
     if isinstance(value, str) and re.fullmatch(r"\d+(?:[x×]\d+){2,3}", value):
         value = tuple(map(int, re.split("[x×]", value)))
+    if isinstance(value, str) and ":" not in value and re.match(r"\d", value):
+        raise FovealError(f"shape {value!r} must be {SHAPE_IN_WORDS}")
     if not isinstance(value, tuple | list):
         return None
     whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value)
