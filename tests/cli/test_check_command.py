@@ -6,6 +6,8 @@ import sys
 import pytest
 from run_command import run_command
 
+from foveal import list_attentions
+
 QUICK = ("--law", "shape", "--law", "input_untouched")
 
 THEIRS = """
@@ -81,3 +83,17 @@ def test_mistake_is_one_line_and_nothing_is_checked(theirs, arguments, message):
     assert said.out == ""
     assert message in said.err
     assert said.err.count("\n") == 1
+
+
+def test_all_of_them_on_one_law():
+    said = run_command("check", "--all", "--law", "input_untouched")
+    assert said.code == 0
+    assert f"{len(list_attentions())} mechanisms" in said.out
+    assert said.out.endswith("no limits declared\nno laws broken\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("eca", "--all")])
+def test_names_or_all(arguments):
+    said = run_command("check", *arguments)
+    assert said.code == 2
+    assert "takes names, or --all" in said.err
