@@ -7,6 +7,7 @@ from foveal.attention.self_attention.cga import CGA
 from foveal.attention.self_attention.danet_position import DANetPosition
 from foveal.attention.self_attention.dat import DAT
 from foveal.attention.self_attention.emsa import EMSA
+from foveal.attention.self_attention.gen_attn import GeneralizedAttention
 from foveal.attention.self_attention.gfnet import GFNet
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.attention.self_attention.muse import MUSE
@@ -29,6 +30,7 @@ __all__ = [
     "BoTNet",
     "DANetPosition",
     "GFNet",
+    "GeneralizedAttention",
     "NonLocal",
     "SimplifiedSA",
     "SparseSA",
