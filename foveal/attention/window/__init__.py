@@ -3,6 +3,7 @@
 from foveal.attention.window.axial import Axial
 from foveal.attention.window.axial_deeplab import AxialDeepLab
 from foveal.attention.window.biformer import BiFormer
+from foveal.attention.window.cloformer import CloFormer
 from foveal.attention.window.cot import CoT
 from foveal.attention.window.crisscross import CrissCross
 from foveal.attention.window.crossformer import CrossFormer
@@ -28,6 +29,7 @@ __all__ = [
     "AxialDeepLab",
     "BiFormer",
     "CSWin",
+    "CloFormer",
     "CoT",
     "CrissCross",
     "CrossAxisAttention",
