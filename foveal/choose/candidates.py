@@ -29,7 +29,11 @@ def candidates(
 ) -> list[Entry]:
     """An entry for every mechanism at every place, the impossible and too large ones dropped."""
     allowed = budget.parameters_of(bare_parameters)
-    said = None if budget.share is None else f"{budget.share:.3g} of the bare model's parameters"
+    said = (
+        None
+        if budget.share is None
+        else f"{100 * budget.share:.3g} % of the bare model's parameters"
+    )
     built: dict[tuple[str, int], nn.Module | str] = {}
     entries = []
     for card in map(attention_info, mechanisms):

@@ -46,6 +46,8 @@ class Entry:
     """Bytes that a forward pass holds, weights and input among them: counted, not estimated."""
     bytes_moved: int | None = None
     """Added by the kernels of a forward pass, counted."""
+    heard: bool | None = None
+    """Whether an output of the host depends on it; None where that was not tried."""
     timing: Timing | None = None
     score: float | None = None
     rank: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from foveal.surgery.trace import Trace, trace
 from foveal.surgery.where import choose as resolve
 
 PRESETS = ("last_stage", "backbone.last2", "stage_ends", "every_block")
+SHAPE = "shape"
+"""How the only place of a bare shape is called."""
 SHAPE_IN_WORDS = "CxHxW such as 256x80x80, or TxCxHxW for a video"
 
 
@@ -67,7 +69,9 @@ class Host:
         """
         traced = trace(self.model, self.example)
         if self.shape is not None:
-            return [_place("0", "after", traced)]
+            if where is not None:
+                raise FovealError(f"where={where!r}: a shape is one place; leave where out")
+            return [replace(_place("0", "after", traced), where=SHAPE)]
         if where is not None:
             return [_place(one, "after", traced) for one in where]
         found: list[Place] = []

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from foveal.choose.budget import Budget, read_budget
 from foveal.choose.candidates import candidates
 from foveal.choose.choice import Choice, Entry
-from foveal.choose.places import find_host
+from foveal.choose.places import SHAPE, find_host
 from foveal.choose.prior import TASKS, Setting
 from foveal.choose.runtime import RUNTIMES
 from foveal.choose.trial import Bare, in_bytes, measure_bare, try_out
@@ -81,6 +81,7 @@ def choose(
         FovealError: for a value that makes no sense, before any work; if the host alone breaks the
             budget; if a mechanism or place that was named does not exist.
 
+    >>> from foveal.choose import choose
     >>> found = choose((8, 6, 6), mechanisms=["eca", "se"], measure=2, progress=False)
     >>> sorted(entry.mechanism for entry in found.kept)
     ['eca', 'se']
@@ -136,11 +137,9 @@ def choose(
 def score(entry: Entry, bare: Bare) -> float:
     """Points of the prior, less one for each 20 % of time, parameters or memory added."""
     assert entry.timing is not None
-    shares = (
-        entry.timing.ratio - 1,
-        (entry.parameters or 0) / max(bare.parameters, 1),
-        (entry.memory or 0) / max(bare.memory, 1) - 1,
-    )
+    shares = [entry.timing.ratio - 1, (entry.parameters or 0) / max(bare.parameters, 1)]
+    if entry.where != SHAPE:  # one layer holds so little that a second map would be everything
+        shares.append((entry.memory or 0) / max(bare.memory, 1) - 1)
     return entry.prior - POINTS_PER_COST * sum(max(0.0, share) for share in shares)
 
 
@@ -312,7 +311,10 @@ def _notes(task: str, runtime: str, is_shape: bool, in_time: bool, seconds: floa
             "of that, only what cards declare is used"
         )
     if is_shape:
-        yield "the host of a shape is one 3 × 3 convolution of as many channels"
+        yield (
+            "the host of a shape is one 3 × 3 convolution of as many channels, and memory does not "
+            "count for its ranks"
+        )
     if not in_time:
         yield f"the {seconds:g} seconds ran out before all was tried; allow more seconds"
 

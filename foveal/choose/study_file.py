@@ -10,17 +10,19 @@ MOST = 3
 
 
 def study_entries(choice: Choice, most: int = MOST) -> list[Entry]:
-    """The best kept, each mechanism once."""
+    """The best kept of which a study would see something, each mechanism once."""
     best: dict[str, Entry] = {}
     for entry in choice.kept:
-        best.setdefault(entry.mechanism, entry)
+        if entry.heard:
+            best.setdefault(entry.mechanism, entry)
     return list(best.values())[:most]
 
 
 def study_text(choice: Choice, most: int = MOST) -> str:
     """A study's configuration in YAML that compares the best that were kept.
 
-    The pictures are the digits that Foveal makes itself, until the file names others.
+    The pictures are in the folder `pictures`, until the file names another; for the built-in model
+    they are the built-in study's.
 
     Raises:
         FovealError: if nothing was kept, or if a study could not load the host.
@@ -32,14 +34,13 @@ def study_text(choice: Choice, most: int = MOST) -> str:
         )
     entries = study_entries(choice, most)
     if not entries:
-        raise FovealError("nothing was kept, so there is nothing to study; allow more")
+        raise FovealError("nothing was kept that a study could see; allow more")
     name = re.sub(r"[^A-Za-z0-9.+-]+", "-", f"choose-{choice.spec.split(':', 1)[1]}")[:64]
     lines = [
         f"# The best that `foveal choose` kept for {choice.spec}; which of them helps, this says.",
         f"name: {name}",
         "data:",
-        "  source: digits  # for your own pictures: source: folder, and root: FOLDER",
-        *([f"  image_size: {choice.image_size}"] if choice.image_size else []),
+        *_data(choice),
         "model:",
         f"  name: {choice.spec}",
         "variants:",
@@ -51,3 +52,10 @@ def study_text(choice: Choice, most: int = MOST) -> str:
         if entry.position != "after":
             lines.append(f"    position: {entry.position}")
     return "\n".join([*lines, "seeds: 10", ""])
+
+
+def _data(choice: Choice) -> list[str]:
+    if (choice.spec or "").startswith("builtin:"):
+        return ["  source: digits"]
+    size = [f"  image_size: {choice.image_size}"] if choice.image_size else []
+    return ["  source: folder", "  root: pictures  # yours: pictures/CLASS/*.jpg", *size]

@@ -75,10 +75,14 @@ def try_out(
         parameters=found.parameters_added,
         memory=_held(model, host.example) + traffic.peak_memory,
         bytes_moved=traffic.bytes_moved - bare.bytes_moved,
+        heard=found.heard,
     )
-    if must_be_heard and not found.heard:
+    if not found.heard:
         reason = "no output changes, even at full strength: the head does not read what it changes"
-        return dropped(entry, "not heard", reason)
+        if must_be_heard:
+            return dropped(entry, "not heard", reason)
+        remedy = "; it needs a head that does, and a study of the host as it is would see nothing"
+        entry = replace(entry, reasons=(*entry.reasons, reason + remedy))
     if budget.memory is not None and (entry.memory or 0) > budget.memory:
         return dropped(
             entry,

@@ -23,6 +23,8 @@ from foveal.surgery.hosts import host_input
 
 SHOWN = 12
 """Rows of the table without --all."""
+REMARKABLE = "overrules|weighs more|would see nothing"
+"""Reasons that are told below the table."""
 EXAMPLES = 3
 """Of each reason for dropping, without --all."""
 
@@ -337,6 +339,6 @@ def _say_what_decides(found: Choice, study: Path | None) -> None:
         console.print(
             escape(f"Wrote {study}, which compares {names}: foveal study {study}"), highlight=False
         )
-    elif found.spec is not None and found.kept:
+    elif found.spec is not None and study_entries(found):
         console.print("\nThe study that decides between the best; --study FILE writes it:\n")
         console.print(escape(study_text(found)), highlight=False, soft_wrap=True, end="")

@@ -165,6 +165,11 @@ def test_what_no_output_depends_on_is_dropped(ratios):
     model, x = Deaf(), torch.rand(1, 3, 12, 12)
     (entry,) = chosen(model, mechanisms=["se"], where=["side"], example_input=x).dropped
     assert entry.group == "not heard"
+    (entry,) = chosen(
+        model, task="segmentation", mechanisms=["se"], where=["side"], example_input=x
+    ).kept
+    assert entry.heard is False
+    assert "a study of the host as it is would see nothing" in " ".join(entry.reasons)
     assert not list(model.side.children())  # the user's model is as it was
 
 
@@ -194,6 +199,7 @@ def test_out_of_time(ratios):
         ("256x80", {}, "shape '256x80' must be CxHxW"),
         ((8, 0, 8), {}, "must be positive and whole"),
         ((8, 8, 8), {"size": 9}, "has its sizes already"),
+        ((8, 8, 8), {"where": ["last_stage"]}, "a shape is one place"),
         (7, {}, "must be a model"),
     ],
 )
@@ -206,7 +212,7 @@ def test_bad_values_name_the_rule(model, options, said):
 def test_a_study_needs_a_model_and_something_kept(ratios):
     with pytest.raises(FovealError, match="load by name"):
         study_text(chosen((8, 6, 6), mechanisms=["eca"]))
-    with pytest.raises(FovealError, match="nothing was kept"):
+    with pytest.raises(FovealError, match="nothing was kept that a study could see"):
         study_text(chosen(mechanisms=["mhsa"], parameters=1))
 
 
