@@ -140,8 +140,28 @@ def rolled(weights: Tensor) -> Tensor:
     return weights.roll(1, axis)
 
 
+OF_EVERY_KIND = ["a2", "additive_swift", "cga", "coord", "crisscross", "dlka", "eca", "flatten"]
+    "a2",
+    "additive_swift",
+    "cga",
+    "coord",
+    "crisscross",
+    "dlka",
+    "eca",
+    "flatten",
+    "gc",
+]
+OF_EVERY_KIND += ["gc", "mhsa", "polarized", "sa_spatial", "shuffle", "simam", "sk", "swin", "temporal"]
+
+
 @pytest.mark.parametrize("show", [lambda weights: weights, sharpened, rolled, torch.ones_like])
-@pytest.mark.parametrize("name", list_attentions(drop_in=True))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in OF_EVERY_KIND else pytest.mark.slow)
+        for name in list_attentions(drop_in=True)
+    ],
+)
 def test_false_map_of_a_registered_mechanism_is_seen(name, show):
     card = attention_info(name)
     showing = SHOWING[card.layout]

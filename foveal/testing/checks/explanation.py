@@ -89,7 +89,8 @@ def _require_used(module: nn.Module, weights: Tensor, x: Tensor) -> None:
     recorder = Recorder()
     with ExplicitAttention(), recorder:
         y = module(x)
-    computed = [(tensor, _Marks(tensor)) for tensor in (x, y, *recorder.tensors)]
+    tensors = [tensor for tensor in (x, y, *recorder.tensors) if tensor.isfinite().all()]
+    computed = [(tensor, _Marks(tensor)) for tensor in tensors]
     if _is_met(weights, computed):
         return
     by_head = weights.ndim == 4 and weights.shape[1] > 1 and min(weights.shape[-2:]) > 1
@@ -117,6 +118,8 @@ def _candidates(weights: Tensor, computed: list[Tensor]) -> Iterator[tuple[Tenso
     be met in its order. What is gated may be shuffled afterwards, value by value."""
     yield weights, True
     for tensor in computed:
+        if _is_constant(tensor):  # times that, any order of the weights' values would do
+            continue
         if _broadcasts(weights, tensor):
             yield weights * tensor, False
         if weights.ndim >= 2 and tensor.ndim >= 2:
@@ -125,6 +128,12 @@ def _candidates(weights: Tensor, computed: list[Tensor]) -> Iterator[tuple[Tenso
                     weights[..., 0, 0], factor[..., 0, 0]
                 ):
                     yield weights @ factor, True
+
+
+def _is_constant(tensor: Tensor) -> bool:
+    """Whether each image has a single value there."""
+    images = tensor.reshape(len(tensor), -1) if tensor.ndim > 1 else tensor.reshape(1, -1)
+    return bool((images == images[:, :1]).all())
 
 
 class _Marks:
