@@ -12,6 +12,7 @@ from foveal.attention.self_attention.gfnet import GFNet
 from foveal.attention.self_attention.mhsa import MHSA
 from foveal.attention.self_attention.muse import MUSE
 from foveal.attention.self_attention.nonlocal_block import NonLocal
+from foveal.attention.self_attention.psanet import PSANet
 from foveal.attention.self_attention.shsa import SHSA
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
 from foveal.attention.self_attention.sparse_sa import SparseSA
@@ -32,6 +33,7 @@ __all__ = [
     "GFNet",
     "GeneralizedAttention",
     "NonLocal",
+    "PSANet",
     "SimplifiedSA",
     "SparseSA",
 ]
