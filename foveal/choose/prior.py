@@ -19,7 +19,7 @@ CARD = "its card"
 ACCURATE = ("self_attention", "window", "block")
 IN_TIMM = (
     *("se", "ese", "eca", "ge", "gc", "cbam", "coord", "ela", "strip_pool", "sk", "split_attn"),
-    *("lambda_layer", "botnet", "halo", "nonlocal", "bat"),
+    *("lambda", "botnet", "halo", "nonlocal", "bat"),
 )
 """What `timm.layers.create_attn` builds, by our names."""
 MANY_TOKENS = 1000

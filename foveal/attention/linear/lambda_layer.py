@@ -11,7 +11,7 @@ from foveal.ops.norm import BatchNorm2d
 from foveal.ops.window import pair
 
 
-@register_attention("lambda_layer", paper="Bello, LambdaNetworks, ICLR 2021", arxiv="2102.08602")
+@register_attention("lambda", paper="Bello, LambdaNetworks, ICLR 2021", arxiv="2102.08602")
 class LambdaLayer(nn.Module):
     r"""Turn the surroundings of each position into a linear function, and apply it to the queries.
 

@@ -15,7 +15,7 @@ from foveal.attention.self_attention.nonlocal_block import NonLocal
 from foveal.attention.self_attention.psanet import PSANet
 from foveal.attention.self_attention.shsa import SHSA
 from foveal.attention.self_attention.simplified_sa import SimplifiedSA
-from foveal.attention.self_attention.sparse_sa import SparseSA
+from foveal.attention.self_attention.sparse_attn import SparseAttention
 from foveal.attention.self_attention.sra import SRA
 
 __all__ = [
@@ -35,5 +35,5 @@ __all__ = [
     "NonLocal",
     "PSANet",
     "SimplifiedSA",
-    "SparseSA",
+    "SparseAttention",
 ]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foveal import FovealError, attention_info
-from foveal.attention import SparseSA
+from foveal.attention import SparseAttention
 from foveal.measure import count_multiply_adds
 
 
@@ -22,7 +22,7 @@ def kept_by_hand(module, head, n, scores, width):
     {"pattern": "block"}, {"pattern": "topk", "top_k": 4}, {"pattern": "topk", "top_k": 99},
 ])  # fmt: skip
 def test_is_the_sum_written_by_hand(stirred, tiny, options):
-    module = stirred(SparseSA(6, 2, **options))
+    module = stirred(SparseAttention(6, 2, **options))
     y, weights = module(tiny).flatten(2), module.attention_map(tiny)
     for b in range(2):
         projected = (module.qkv.weight @ tiny[b].flatten(1)).view(3, 2, 3, 12)
@@ -45,14 +45,14 @@ def test_is_the_sum_written_by_hand(stirred, tiny, options):
 def test_only_kept_pairs_are_computed():
     from foveal.testing.attending import ExplicitAttention, Recorder
 
-    module, x = SparseSA(8, 2).eval(), torch.randn(1, 8, 20, 20)
+    module, x = SparseAttention(8, 2).eval(), torch.randn(1, 8, 20, 20)
     with torch.no_grad(), ExplicitAttention(), Recorder() as recorder:
         module(x)
     assert max(t.numel() for t in recorder.tensors) <= max(3 * 8 * 400, 400 * 20)
 
 
 def test_two_steps_join_any_two_positions(stirred, tiny):
-    joined = stirred(SparseSA(6, 2)).attention_map(tiny).sum(1) > 0
+    joined = stirred(SparseAttention(6, 2)).attention_map(tiny).sum(1) > 0
     assert ((joined.double() @ joined.double()) > 0).all()
 
 
@@ -60,7 +60,7 @@ def test_two_steps_join_any_two_positions(stirred, tiny):
     {}, {"stride": 7}, {"pattern": "block", "stride": 5}, {"pattern": "topk"},
 ])  # fmt: skip
 def test_costs_are_stated_for_every_pattern(options):
-    card, module = attention_info("sparse_sa"), SparseSA(24, **options).eval()
+    card, module = attention_info("sparse_attn"), SparseAttention(24, **options).eval()
     stated = card.cost(module, 24, 9, 10)
     assert stated["parameters"] == sum(p.numel() for p in module.parameters())
     counted = count_multiply_adds(module, torch.randn(1, 24, 9, 10))
@@ -71,4 +71,4 @@ def test_refusals():
     for options in ({"num_heads": 5}, {"pattern": "random"}, {"stride": 0}, {"top_k": 0}):
         name, value = next(iter(options.items()))
         with pytest.raises(FovealError, match=f"{name}={value!r}"):
-            SparseSA(8, **options)
+            SparseAttention(8, **options)

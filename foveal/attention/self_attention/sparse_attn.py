@@ -16,11 +16,11 @@ PATTERNS = ("strided", "block", "topk")
 
 
 @register_attention(
-    "sparse_sa",
+    "sparse_attn",
     paper="Child et al., Generating Long Sequences with Sparse Transformers, arXiv 2019",
     arxiv="1904.10509",
 )
-class SparseSA(nn.Module):
+class SparseAttention(nn.Module):
     r"""Keep few of the pairs of self-attention: near ones and evenly spaced ones, or the strongest.
 
     $$y_n = \textstyle\sum_{m \in S_n} \mathrm{softmax}_{m \in S_n}(q_n^\top k_m / \sqrt{d})\, v_m
