@@ -25,12 +25,16 @@ def study_text(choice: Choice, most: int = MOST) -> str:
     they are the built-in study's.
 
     Raises:
-        FovealError: if nothing was kept, or if a study could not load the host.
+        FovealError: if nothing was kept, or if a study could not load the host or feed it.
     """
     if choice.spec is None:
         raise FovealError(
             f"a study needs a model that it can load by name, and {choice.host} has none; choose "
             "for a model such as timm:resnet18 or py:package.module:factory"
+        )
+    if choice.image_size is None:
+        raise FovealError(
+            f"a study trains on square pictures, and {choice.host} was given {choice.input}"
         )
     entries = study_entries(choice, most)
     if not entries:
@@ -57,5 +61,5 @@ def study_text(choice: Choice, most: int = MOST) -> str:
 def _data(choice: Choice) -> list[str]:
     if (choice.spec or "").startswith("builtin:"):
         return ["  source: digits"]
-    size = [f"  image_size: {choice.image_size}"] if choice.image_size else []
-    return ["  source: folder", "  root: pictures  # yours: pictures/CLASS/*.jpg", *size]
+    size = f"  image_size: {choice.image_size}"
+    return ["  source: folder", "  root: pictures  # yours: pictures/CLASS/*.jpg", size]

@@ -92,6 +92,11 @@ def choose(
             f"--study {study}: a study needs a model, and {model} is a shape; name a model, "
             "or leave --study out"
         )
+    if study is not None and frames is not None:
+        raise FovealError(
+            f"--study {study}: a study trains on pictures, and --frames {frames} asks about clips; "
+            "leave one of them out"
+        )
     for name, value in (("size", size), ("frames", frames)):
         if value is not None and value < 1:
             raise FovealError(f"--{name} {value} must be at least 1")
@@ -339,6 +344,6 @@ def _say_what_decides(found: Choice, study: Path | None) -> None:
         console.print(
             escape(f"Wrote {study}, which compares {names}: foveal study {study}"), highlight=False
         )
-    elif found.spec is not None and study_entries(found):
+    elif found.spec is not None and found.image_size is not None and study_entries(found):
         console.print("\nThe study that decides between the best; --study FILE writes it:\n")
         console.print(escape(study_text(found)), highlight=False, soft_wrap=True, end="")

@@ -71,6 +71,7 @@ def test_a_written_study_is_read_by_foveal_study(tmp_path):
         ((CNN, "--task", "segment"), "did you mean segmentation"),
         ((CNN, "--size", "0"), "--size 0 must be at least 1"),
         (("8x6x6", "--study", "s.yaml"), "8x6x6 is a shape; name a model"),
+        ((CNN, "--frames", "4", "--study", "s.yaml"), "--frames 4 asks about clips"),
         (("8x6",), "shape '8x6' must be CxHxW such as 256x80x80"),
         (("builtin:small_cnm",), "did you mean small_cnn"),
     ],
