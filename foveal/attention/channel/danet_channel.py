@@ -22,7 +22,7 @@ class DANetChannel(nn.Module):
     Placed: as one of DANet's two branches, at the end of a dilated backbone.
 
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: 1.
-    Multiply-adds: (2·C + 1)·C·H·W + 3·C².
+    Multiply-adds: 2·C²·H·W + 4·C².
 
     Args:
         channels: channels C of the feature map; no parameter depends on them.
@@ -49,5 +49,5 @@ class DANetChannel(nn.Module):
         return attention_weights(rows, rows, scale=self.sign)
 
     def forward(self, x: Map) -> Map:
-        attended = self.attention_map(x) @ x.flatten(2)
-        return torch.addcmul(x, self.gamma, attended.view_as(x))
+        rows = x.flatten(2)
+        return torch.baddbmm(rows, self.gamma * self.attention_map(x), rows).view_as(x)

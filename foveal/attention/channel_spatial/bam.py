@@ -9,6 +9,7 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.norm import BatchNorm1d, BatchNorm2d
+from foveal.ops.several_gates import gate_and_add
 from foveal.ops.width import hidden_width
 
 
@@ -41,7 +42,7 @@ class BAM(nn.Module):
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 3·C·hidden + C + 3·hidden + 1 + num_layers·2·hidden + (num_layers − 1)·hidden²
     + num_convs·(9·hidden² + 2·hidden).
-    Multiply-adds: 4·C·H·W + 2·C·hidden + num_layers·hidden + (num_layers − 1)·hidden²
+    Multiply-adds: 3·C·H·W + 2·C·hidden + num_layers·hidden + (num_layers − 1)·hidden²
     + H·W·(C·hidden + 2·hidden + num_convs·(9·hidden² + hidden)).
 
     Args:
@@ -83,12 +84,15 @@ class BAM(nn.Module):
         self.channel = _channel_scores(channels, self.hidden, num_layers)
         self.spatial = _spatial_scores(channels, self.hidden, num_convs, dilation)
 
-    def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
-        """The factor on every value, in (1, 2)."""
+    def _gate(self, x: Map) -> Float[Tensor, "b c h w"]:
         channel = self.channel(x.mean((2, 3)))[..., None, None]
         spatial = self.spatial(x)
         scores = channel * spatial if self.combine == "product" else channel + spatial
-        return 1 + scores.sigmoid()
+        return scores.sigmoid()
+
+    def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
+        """The factor on every value, in (1, 2)."""
+        return 1 + self._gate(x)
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        return gate_and_add(x, self._gate(x))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.several_gates import gate_by_sum
 from foveal.ops.width import hidden_width
 
 
@@ -122,4 +123,7 @@ class PolarizedAttention(nn.Module):
         return channel * spatial if self.sequential else channel + spatial
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        channel, spatial = self._gates(x)
+        if self.sequential:
+            return x * (channel * spatial)
+        return gate_by_sum(x, channel, spatial)

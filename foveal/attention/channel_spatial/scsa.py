@@ -11,6 +11,7 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.heads import heads_for
+from foveal.ops.several_gates import gate_by_product
 from foveal.ops.width import fitting_groups
 
 _WHOLE = 2**31 - 1  # a window wider than any map is the whole map
@@ -140,12 +141,17 @@ class SCSA(nn.Module):
         scores = (self.dropout(scores.softmax(-1)) @ mean).flatten(1)
         return scores.sigmoid() if self.gate == "sigmoid" else scores.softmax(1)
 
-    def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
-        """The product of the three gates, in (0, 1)."""
+    def _gates(self, x: Map) -> tuple[Tensor, Tensor]:
+        """One weight per channel and row (B, C, H, 1), and per channel and column (B, C, 1, W)."""
         rows = self._strip_gate(x.mean(3), self.row_norm)
         columns = self._strip_gate(x.mean(2), self.column_norm)
         rows = rows * self._channel_gate(x, rows, columns)[..., None]
-        return rows[..., None] * columns[:, :, None]
+        return rows[..., None], columns[:, :, None]
+
+    def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
+        """The product of the three gates, in (0, 1)."""
+        rows, columns = self._gates(x)
+        return rows * columns
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        return gate_by_product(x, *self._gates(x))

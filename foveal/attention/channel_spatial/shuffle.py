@@ -62,9 +62,9 @@ class ShuffleAttention(nn.Module):
         scale = norm.weight * self.spatial_weight
         shift = norm.bias * self.spatial_weight + self.spatial_bias
         second = second.flatten(0, 1).contiguous()
-        scores = torch.group_norm(second, width, scale, shift, norm.eps)
+        scores = torch.group_norm(second, width, scale, shift, norm.eps).sigmoid_()
         second, scores = (part.view(first.shape) for part in (second, scores))
-        return first, line.sigmoid()[..., None, None], second, scores.sigmoid()
+        return first, line.sigmoid()[..., None, None], second, scores
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """One weight per value, in (0, 1), in the order of the input's channels."""
@@ -74,6 +74,7 @@ class ShuffleAttention(nn.Module):
     def forward(self, x: Map) -> Map:
         first, by_channel, second, by_value = self._halves(x)
         halves = first * by_channel, second * by_value
+        del second, by_value  # as large as a half each
         if self.groups % 2:
             gated = torch.stack(halves, dim=2).flatten(1, 3)
             return rearrange(gated, "b (half c) h w -> b (c half) h w", half=2)

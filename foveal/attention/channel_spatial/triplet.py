@@ -1,5 +1,8 @@
 """Triplet attention."""
 
+from functools import reduce
+from operator import add
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -8,6 +11,7 @@ from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.norm import BatchNorm2d
 from foveal.ops.pool import max_and_mean
+from foveal.ops.several_gates import gate_by_sum
 
 
 class _Gate(nn.Sequential):
@@ -58,15 +62,19 @@ class TripletAttention(nn.Module):
         self.ch = _Gate(kernel_size)
         self.hw = _Gate(kernel_size) if spatial else None
 
-    def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
-        """The mean of the gates, in (0, 1)."""
+    def _gates(self, x: Map) -> list[Tensor]:
+        """Each gate's share of the mean: (B, C, 1, W), (B, C, H, 1) and (B, 1, H, W)."""
         # Pooling takes each axis where it lies, so no permuted copy of x is made; the shares are
         # taken of the small gates, so that the whole map is written only to be added up.
         share = 1 / self.num_gates
         cw = self.cw(max_and_mean(x, dim=2)) * share  # (B, 1, C, W)
         ch = self.ch(max_and_mean(x, dim=3)) * share  # (B, 1, C, H)
-        weights = cw[:, 0, :, None] + ch[:, 0, :, :, None]
-        return weights + self.hw(max_and_mean(x, dim=1)) * share if self.hw is not None else weights
+        gates = [cw[:, 0, :, None], ch[:, 0, :, :, None]]
+        return gates if self.hw is None else [*gates, self.hw(max_and_mean(x, dim=1)) * share]
+
+    def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
+        """The mean of the gates, in (0, 1)."""
+        return reduce(add, self._gates(x))
 
     def forward(self, x: Map) -> Map:
-        return x * self.attention_map(x)
+        return gate_by_sum(x, *self._gates(x))

@@ -100,8 +100,9 @@ class MHSA(nn.Module):
     def forward(self, x: Tokens, key: Tokens | None = None, value: Tokens | None = None) -> Tokens:
         """Attend from x to itself, or to other tokens with `key` and `value`."""
         key = x if key is None else key
-        q, k, v = self._project(x, key, key if value is None else value)
-        heads = attend(q, k, v, dropout=self.attention_dropout if self.training else 0.0)
+        qkv = self._project(x, key, key if value is None else value)
+        heads = attend(*qkv, dropout=self.attention_dropout if self.training else 0.0)
+        del qkv  # before the projection takes memory of its own
         return self.dropout(self._merge(heads.transpose(1, 2).flatten(2), x))
 
     def _merge(self, heads: Tensor, x: Tensor) -> Tensor:

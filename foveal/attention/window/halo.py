@@ -106,26 +106,21 @@ class Halo(nn.Module):
         )
         of_rows = torch.einsum("bhyxd,ydi->bhyxi", grid, rows)
         of_columns = torch.einsum("bhyxd,xdj->bhyxj", grid, columns)
-        bias = (of_rows[..., None] + of_columns[..., None, :]).flatten(4).flatten(2, 3)
-        if not self.mask_edges:
-            return bias
-        seen = self._seen(x.shape[2], x.shape[3], x.device)[:, None]
-        bias = bias.unflatten(1, (-1, self.num_heads))
-        return torch.where(seen, bias, float("-inf")).flatten(1, 2)
+        if self.mask_edges:  # here, before the sum makes a score for each pair
+            rows, columns = (self._seen(size, x.device) for size in x.shape[2:])
+            of_rows, of_columns = (
+                t.unflatten(1, (len(rows), len(columns), -1)) for t in (of_rows, of_columns)
+            )
+            off = float("-inf")
+            of_rows = of_rows.masked_fill(~rows[:, None, None, None, None], off).flatten(1, 3)
+            of_columns = of_columns.masked_fill(~columns[:, None, None, None], off).flatten(1, 3)
+        return (of_rows[..., None] + of_columns[..., None, :]).flatten(4).flatten(2, 3)
 
-    def _seen(self, height: int, width: int, device: torch.device) -> Tensor:
-        """Which keys each query of a block sees: those on the map. Padding sees everything."""
-        axes = []
-        for size in (height, width):
-            place = torch.arange(padded_size(size, self.block_size), device=device)
-            place = place.view(-1, self.block_size)
-            near = torch.arange(self.reach, device=device) - self.halo_size + place[:, :1]
-            axes.append((place < size, (near >= 0) & (near < size)))
-        (rows, near_rows), (columns, near_columns) = axes
-        query = rows[:, None, :, None] & columns[None, :, None, :]
-        key = near_rows[:, None, :, None] & near_columns[None, :, None, :]
-        query, key = (t.flatten(2).flatten(0, 1) for t in (query, key))
-        return key[:, None, :] | ~query[:, :, None]
+    def _seen(self, size: int, device: torch.device) -> Float[Tensor, "blocks reach"]:
+        """Which keys along an axis lie on the map, for each block: always some, its own."""
+        first = torch.arange(0, padded_size(size, self.block_size), self.block_size, device=device)
+        near = torch.arange(self.reach, device=device) - self.halo_size + first[:, None]
+        return (near >= 0) & (near < size)
 
     def attention_map(self, x: Map) -> Float[Tensor, "b blocks heads n m"]:
         """How much each position of a block takes from each of its neighbourhood; rows sum to 1."""
