@@ -15,8 +15,8 @@ import foveal
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # where torch had been imported before
 
-# Exporters make millions of small objects, most of which live as long as the export; looking through
-# them again and again for garbage took an eighth of the suite's time.
+# Exporters make millions of small objects, most of which live as long as the export; looking
+# through them again and again for garbage took an eighth of their time.
 gc.set_threshold(50_000, 10, 10)
 
 pytest_plugins = ["pytester"]  # the kit's tests run tests

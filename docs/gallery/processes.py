@@ -6,6 +6,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
 
+import torch
+
 WORKERS = min(4, os.cpu_count() or 1)
 """Processes at once."""
 FEW = 8
@@ -19,7 +21,8 @@ def in_processes(work: Callable[[T], R], items: Sequence[T], few: int = FEW) -> 
     """What `work` gives for each item, in their order.
 
     The processes are spawned. A fork would copy the locks of PyTorch's threads but not the threads
-    that release them, and the first large operation in the copy would wait for ever.
+    that release them, and the first large operation in the copy would wait for ever. Each process
+    has one thread: more than there are cores, in all, would hinder one another.
 
     >>> list(in_processes(abs, [-1, 2]))
     [1, 2]
@@ -28,5 +31,7 @@ def in_processes(work: Callable[[T], R], items: Sequence[T], few: int = FEW) -> 
         yield from map(work, items)
         return
     workers = min(WORKERS, len(items))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         yield from pool.map(work, items)
