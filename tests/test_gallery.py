@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from threaded_sum import threaded_sum
 from torch import nn
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from docs.gallery import axes, cost, facts, laws, page, prose, site, snippet  # noqa: E402
+from docs.gallery import axes, cost, facts, laws, page, processes, prose, site, snippet  # noqa: E402
 from docs.gallery.diagram import diagram  # noqa: E402
 from docs.gallery.example import example  # noqa: E402
 from docs.gallery.neighbours import mentioned, neighbours  # noqa: E402
@@ -122,6 +123,17 @@ def test_diagram_is_of_what_the_mechanism_returned(name: str) -> None:
     assert drawn.count("<svg") == len(card.inputs) + 3
     assert 'class="g-cell"' in drawn
     assert not re.search(r"#[0-9a-f]{3}|rgb\(|nan", drawn)
+
+
+def test_processes_do_not_wait_for_the_threads_of_this_one() -> None:
+    """A forked process would, for ever, at its first operation that is shared among threads."""
+    threads = torch.get_num_threads()
+    try:
+        wanted = [threaded_sum(size) for size in (100_000, 90_000)]
+        found = list(processes.in_processes(threaded_sum, [100_000, 90_000], few=0))
+    finally:
+        torch.set_num_threads(threads)
+    assert found == wanted
 
 
 def test_neighbours_named_in_the_docstring_come_first() -> None:

@@ -9,14 +9,13 @@ import csv
 import hashlib
 import inspect
 import io
-import os
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import torch
 
+from docs.gallery.processes import in_processes
 from foveal.core.card import Card
 from foveal.core.files import write_whole
 from foveal.core.registry import attention_info
@@ -31,9 +30,6 @@ RECORD = Path(__file__).with_name("laws.csv")
 ROOT = Path(__file__).parents[2]
 _KEYS: tuple[str, ...] = ("mechanism", "digest", "torch", "law", "status", "reason")
 
-WORKERS = min(4, os.cpu_count() or 1)
-"""Processes at once."""
-
 Line = dict[str, str]
 
 
@@ -45,12 +41,10 @@ def results(names: Iterable[str]) -> dict[str, list[Line]]:
              for n, d in digests.items()}  # fmt: skip
     unknown = [name for name, lines in known.items() if len(lines) < len(LAWS)]
     if unknown:
-        with ProcessPoolExecutor(WORKERS) as pool:
-            for name, lines in zip(unknown, pool.map(_try, unknown), strict=True):
-                known[name] = [
-                    {"mechanism": name, "digest": digests[name], **line} for line in lines
-                ]
-                _write(_read() | {name: known[name]})
+        tried = in_processes(_try, unknown, few=1)
+        for name, lines in zip(unknown, tried, strict=True):
+            known[name] = [{"mechanism": name, "digest": digests[name], **line} for line in lines]
+            _write(_read() | {name: known[name]})
     return known
 
 
@@ -103,7 +97,6 @@ def _imported(path: Path) -> list[Path]:
 
 
 def _try(name: str) -> list[Line]:
-    torch.set_num_threads(1)
     return [
         {"torch": torch.__version__.split("+")[0], "law": r.check, "status": r.status,
          "reason": " ".join(r.reason.split())}

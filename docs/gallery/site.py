@@ -3,14 +3,13 @@
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import yaml
 
 from docs.gallery.facts import Facts
-from docs.gallery.laws import WORKERS
 from docs.gallery.page import FAMILIES, family_name, index, page
+from docs.gallery.processes import in_processes
 from foveal.core.files import write_whole
 
 ROOT = Path(__file__).parents[2]
@@ -42,9 +41,9 @@ def stage(facts: Mapping[str, Facts], folder: Path = STAGE) -> None:
     shutil.copytree(ROOT / "docs/images", sources / "docs/images")
     gallery = sources / "gallery"
     gallery.mkdir()
-    with ProcessPoolExecutor(WORKERS) as pool:
-        for name, text in zip(facts, pool.map(page, facts.values()), strict=True):
-            write_whole(gallery / f"{name}.md", text)
+    pages = in_processes(page, list(facts.values()))
+    for name, text in zip(facts, pages, strict=True):
+        write_whole(gallery / f"{name}.md", text)
     write_whole(gallery / "index.md", index(facts))
     shutil.copy(HERE / "gallery.css", gallery / "gallery.css")
     configuration = yaml.safe_load((HERE / "mkdocs.yml").read_text(encoding="utf-8"))

@@ -82,9 +82,9 @@ def choose(
             budget; if a mechanism or place that was named does not exist.
 
     >>> from foveal.choose import choose
-    >>> found = choose((8, 6, 6), mechanisms=["eca", "se"], measure=2, progress=False)
-    >>> sorted(entry.mechanism for entry in found.kept)
-    ['eca', 'se']
+    >>> found = choose((8, 6, 6), mechanisms=["eca"], progress=False)
+    >>> [entry.mechanism for entry in found.kept]
+    ['eca']
     """
     start = perf_counter()
     _check_word("task", task, TASKS)

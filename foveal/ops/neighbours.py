@@ -126,11 +126,8 @@ def _shifted(x: Tensor, k: int, dilation: int, padded: bool) -> list[Tensor]:
     edge = dilation * (k // 2)
     wide = x if padded else F.pad(x, (edge,) * 4)
     height, width = wide.shape[-2] - 2 * edge, wide.shape[-1] - 2 * edge
-    return [
-        wide[..., row * dilation :, column * dilation :][..., :height, :width]
-        for row in range(k)
-        for column in range(k)
-    ]
+    rows = [wide.narrow(-2, row * dilation, height) for row in range(k)]
+    return [row.narrow(-1, column * dilation, width) for row in rows for column in range(k)]
 
 
 def _weigh(x: Tensor, weights: Tensor, k: int, dilation: int, padded: bool) -> Tensor:

@@ -8,14 +8,14 @@ from foveal.ops.context import add_context, gather_context
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 6)).double()
+    return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 4)).double()
 
 
 @pytest.fixture(params=[torch.contiguous_format, torch.channels_last])
 def inputs(request):
     torch.manual_seed(1)
-    x = torch.randn(2, 6, 3, 5).double().contiguous(memory_format=request.param)
-    return x.requires_grad_(), torch.randn(1, 6).double().requires_grad_()
+    x = torch.randn(2, 4, 2, 3).double().contiguous(memory_format=request.param)
+    return x.requires_grad_(), torch.randn(1, 4).double().requires_grad_()
 
 
 def plainly(x, scorer, network):
@@ -25,7 +25,7 @@ def plainly(x, scorer, network):
 def test_the_context_is_the_sum_written_by_hand(inputs):
     x, scorer = (tensor.detach() for tensor in inputs)
     for b in range(2):
-        scores = [float(sum(scorer[0, c] * p[c] for c in range(6))) for p in x[b].flatten(1).T]
+        scores = [float(sum(scorer[0, c] * p[c] for c in range(4))) for p in x[b].flatten(1).T]
         shares = torch.tensor(scores).double().exp()
         wanted = sum(s * p for s, p in zip(shares / shares.sum(), x[b].flatten(1).T, strict=True))
         torch.testing.assert_close(gather_context(x, scorer)[b], wanted, rtol=0, atol=1e-6)
@@ -33,7 +33,7 @@ def test_the_context_is_the_sum_written_by_hand(inputs):
 
 def test_agrees_with_the_plain_form(inputs, network):
     x, scorer = inputs
-    weights = torch.randn(2, 6, 3, 5, dtype=x.dtype)
+    weights = torch.randn(2, 4, 2, 3, dtype=x.dtype)
     ours = add_context(x, scorer, network, network.parameters())
     plain = plainly(x, scorer, network)
     torch.testing.assert_close(ours, plain, rtol=0, atol=1e-12)

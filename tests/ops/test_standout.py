@@ -7,13 +7,13 @@ from foveal.ops.standout import gate_standout, standout_weights
 
 @pytest.fixture(params=["contiguous", "channels last", "strided"])
 def x(request, monkeypatch):
-    monkeypatch.setattr(standout, "BLOCK", 40)  # two channels to a block, and one left over
-    x = torch.randn(3, 5, 4, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    monkeypatch.setattr(standout, "BLOCK", 12)  # two channels to a block, and one left over
+    x = torch.randn(3, 3, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     if request.param == "strided":
         return x[..., ::2].detach().requires_grad_()
     last = request.param == "channels last"
     order = torch.channels_last if last else torch.contiguous_format
-    return x[..., :5].contiguous(memory_format=order).requires_grad_()
+    return x[..., :3].contiguous(memory_format=order).requires_grad_()
 
 
 def gradient(y, x):
