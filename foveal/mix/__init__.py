@@ -1,0 +1,1 @@
+"""Mixed attention: mechanisms arranged, joined and weighted, written in a small notation."""
