@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foveal.core.types import Tokens, Video
@@ -20,7 +21,8 @@ class MapHost(nn.Module):
         self.head = nn.Linear(CHANNELS, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(self.stem(x).relu()).mean((2, 3)))
+        y = self.body(self.stem(x).relu())
+        return self.head(F.gelu(y).mean((2, 3)))  # means alone hear nothing of a band without one
 
 
 class TokensHost(nn.Module):
