@@ -27,8 +27,8 @@ class Pyramid(Scales):
     last have a mean of about zero: what looks at channel means alone sees little in them.
 
     Sizes are halved rounding up; what has one row or column keeps it, so that any map has as many
-    levels as are asked for. Those beyond ⌊log2 min(H, W)⌋ + 1 repeat what there was, and the finer bands of a
-    Laplacian pyramid are then zero; `check_levels` refuses them where the size is known.
+    levels as are asked for. Those beyond ⌊log2 min(H, W)⌋ + 1 repeat what there was, and the finer
+    bands of a Laplacian pyramid are then zero; `check_levels` refuses them where a size is known.
 
     Shape: (B, C, H, W) → (B, C, H, W).
 
