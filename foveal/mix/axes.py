@@ -32,7 +32,7 @@ def sizes(x: Tensor) -> Tensor:
     axes = position_axes(x)
     wide = torch.promote_types(x.dtype, torch.float32)
     norms = torch.linalg.vector_norm(x, dim=axes, dtype=wide)
-    return (norms / math.prod(x.shape[axis] for axis in axes) ** 0.5).to(x.dtype)
+    return (norms / math.prod([x.shape[axis] for axis in axes]) ** 0.5).to(x.dtype)
 
 
 def per_image(numbers: Tensor, x: Tensor) -> Tensor:

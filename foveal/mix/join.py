@@ -31,6 +31,8 @@ class Joiner(nn.Module):
     of which the gate is the sigmoid (the output of a branch that has none)."""
     weighable: ClassVar[bool] = True
     """Whether it takes weights from outside."""
+    weighted: bool = False
+    """Whether it is given any; for its cost."""
 
     def __init__(self, channels: int, branches: int):
         super().__init__()
@@ -105,7 +107,9 @@ class Max(Joiner):
 class Product(Joiner):
     """The input by the product of the branches' gates.
 
-    Parameters: 0. Multiply-adds: branches·C·H·W.
+    Each gate is multiplied as its mechanism would have done it, so that nothing is added.
+
+    Parameters: 0. Multiply-adds: 0.
     """
 
     takes = "gates"

@@ -152,8 +152,9 @@ class Dynamic(Weighting):
     all branches count the same.
 
     Parameters: 2·C·hidden + hidden + at_positions·C·hidden + branches·hidden + branches.
-    Multiply-adds: 2·C·H·W + 2·C·hidden + (1 − at_positions)·branches·hidden
-    + at_positions·(C + 1 + branches)·hidden·H·W.
+    Multiply-adds: 3·C·H·W + 2·C·hidden + C + hidden
+    + (1 − at_positions)·branches·(hidden + 3)
+    + at_positions·((C + 1 + branches)·hidden + 3·branches)·H·W.
 
     Args:
         per: `"image"` or `"position"`.
@@ -198,8 +199,9 @@ class Quality(Dynamic):
     channel's mean and mean size in the branch's output.
 
     Parameters: 2·C·hidden + hidden + at_positions·C·hidden + branches·hidden + branches + 2·C + 1.
-    Multiply-adds: (1 + branches)·2·C·H·W + 2·C·hidden + (1 − at_positions)·branches·hidden
-    + at_positions·(C + 1 + branches)·hidden·H·W + 2·branches·C.
+    Multiply-adds: (1 + branches)·(3·C·H·W + C) + 2·C·hidden + hidden
+    + (1 − at_positions)·branches·(hidden + 4)
+    + at_positions·((C + 1 + branches)·hidden + 4·branches)·H·W + 2·branches·C.
 
     Args:
         per, reduction: as for `Dynamic`.

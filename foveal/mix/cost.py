@@ -1,0 +1,85 @@
+"""The cost of a mix: the sum of what its parts state."""
+
+from functools import lru_cache
+
+from torch import nn
+
+from foveal.core.card import Card
+from foveal.core.cost import evaluate_cost, stated_cost
+from foveal.core.errors import FovealError
+from foveal.core.layout import OnFrames, OnMap
+from foveal.core.registry import attention_info, list_attentions
+from foveal.mix.arrange import Branches, Chain, Hierarchy, Recursion, Residual
+from foveal.mix.join import Select
+from foveal.mix.mixture import Mix
+
+Cost = tuple[float, float]
+"""Parameters, and multiply-adds of one image or one video."""
+
+
+def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: int = 1) -> Cost:
+    """Parameters and multiply-adds of a built part of a mix by what its parts state.
+
+    Raises:
+        FovealError: if a part states no cost.
+    """
+
+    def of(*parts: nn.Module) -> Cost:
+        return _sum(*(cost_of(part, channels, height, width, frames) for part in parts))
+
+    match module:
+        case Mix():
+            return of(module.body)
+        case Chain():
+            return of(*module.parts)
+        case Residual():
+            return _sum(of(module.part), (0, frames * channels * height * width))
+        case Recursion():
+            parameters, multiply_adds = of(module.part)
+            return parameters, module.times * multiply_adds
+        case Branches():
+            return of(*module.branches, *_present(module.joiner, module.weighting))
+        case Hierarchy():
+            own = _stated(module, channels, height * frames, width)
+            return _sum(of(*module.levels, module.weighting), own)
+        case OnMap():
+            return of(module.mechanism)
+        case OnFrames():
+            parameters, multiply_adds = cost_of(module.mechanism, channels, height, width)
+            return parameters, frames * multiply_adds
+        case Select():
+            return _sum(of(module.selection), _stated(module, channels, height * frames, width))
+    card = _cards().get(type(module))
+    if card is None:
+        return _stated(module, channels, height * frames, width)
+    stated = card.cost(module, channels, height, width, T=frames)
+    return stated["parameters"], stated["multiply_adds"]
+
+
+def _present(*modules: nn.Module | None) -> list[nn.Module]:
+    return [module for module in modules if module is not None]
+
+
+def _sum(*costs: Cost) -> Cost:
+    return sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)
+
+
+def _stated(module: nn.Module, channels: int, height: int, width: int) -> Cost:
+    """By the formulas in the docstring of the class."""
+    doc = type(module).__doc__ or ""
+    formulas = [stated_cost(doc, what) for what in ("Parameters", "Multiply-adds")]
+    if None in formulas:
+        raise FovealError(f"{type(module).__name__} states no cost")
+    parameters, multiply_adds = (
+        evaluate_cost(formula, module, channels, height, width) for formula in formulas if formula
+    )
+    return parameters, multiply_adds
+
+
+@lru_cache(maxsize=1)
+def _known(names: tuple[str, ...]) -> dict[type, Card]:
+    return {attention_info(name).cls: attention_info(name) for name in names}
+
+
+def _cards() -> dict[type, Card]:
+    return _known(tuple(list_attentions()))
