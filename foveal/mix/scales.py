@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import FovealError
+from foveal.core.explained import Range, attention_range
 from foveal.core.types import Map
 from foveal.mix.join import Joiner, Mean, Select, Sum
 from foveal.mix.weigh import Dynamic, Learned, Weighting
@@ -102,10 +103,13 @@ class Scales(nn.Module):
 
     def attention_map(self, x: Map) -> Tensor:
         """The weights of the mechanism of one scale, at that scale's size: of the finest scale of a
-        pyramid, of the means of a wavelet. They lie where the mechanism's own do, in (-∞, ∞)."""
+        pyramid, of the means of a wavelet."""
         mechanism = self._mechanism(self.shown % self.scales)
         part = self.split(x, [self.shown % self.scales])[self.shown % self.scales]
         return mechanism.attention_map(part)  # pyright: ignore[reportCallIssue]
+
+    def attention_range(self) -> Range | None:
+        return attention_range(self._mechanism(self.shown % self.scales))
 
     def forward(self, x: Map) -> Map:
         if self.weighting is not None and self.weighting.needs_outputs:
