@@ -44,11 +44,13 @@ class MixCard(Card):
         joined = ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
         shape = {"map": "(B, C, H, W)", "tokens": "(B, N, C)", "video": "(B, T, C, H, W)"}
         costs = "the sum of the parts' and of what joins and weighs them"
+        frames = self.layout == "video" and any(card.layout != "video" for card in self.parts)
+        bound = "at most " * frames  # what a part does once for all frames is taken for each
         return (
             f"A mix of {joined}.\n\n$$y = {formula_of(self.expression)}$$\n\n"
             + "\n".join(f"{card.name}: {card.summary}" for card in self.parts)
             + f"\n\nShape: {shape[self.layout]} → the same. Parameters: {costs}. "
-            f"Multiply-adds: {costs}."
+            f"Multiply-adds: {bound}{costs}."
         )
 
     def cost(

@@ -10,6 +10,7 @@ from foveal.core.errors import FovealError
 from foveal.core.layout import OnFrames, OnMap
 from foveal.core.registry import attention_info, list_attentions
 from foveal.mix.arrange import Branches, Chain, Hierarchy, Recursion, Residual
+from foveal.mix.gates import MORE_FOR_THE_MAP
 from foveal.mix.join import Select
 from foveal.mix.mixture import Mix
 
@@ -38,7 +39,8 @@ def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: i
             parameters, multiply_adds = of(module.part)
             return parameters, module.times * multiply_adds
         case Branches():
-            return of(*module.branches, *_present(module.joiner, module.weighting))
+            own = of(*module.branches, *_present(module.joiner, module.weighting))
+            return _sum(own, (0, _for_maps(module) * frames * channels * height * width))
         case Hierarchy():
             own = _stated(module, channels, height * frames, width)
             return _sum(of(*module.levels, module.weighting), own)
@@ -54,6 +56,14 @@ def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: i
         return _stated(module, channels, height * frames, width)
     stated = card.cost(module, channels, height, width, T=frames)
     return stated["parameters"], stated["multiply_adds"]
+
+
+def _for_maps(module: Branches) -> int:
+    """Products for each value that gates need beyond those of their mechanisms."""
+    if module.joiner.takes != "gates":
+        return 0
+    inner = (b.mechanism if isinstance(b, OnFrames) else b for b in module.branches)
+    return sum(MORE_FOR_THE_MAP.get(_cards()[type(branch)].name, 0) for branch in inner)
 
 
 def _present(*modules: nn.Module | None) -> list[nn.Module]:
