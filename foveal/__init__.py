@@ -15,6 +15,8 @@ from foveal.core.types import Map, Maps, Points, Scores, Tokens, Video
 from foveal.originals import from_original
 from foveal.surgery.groups import param_groups
 from foveal.surgery.insert import Insertion, insert
+from foveal.surgery.levels import insert_levels
+from foveal.surgery.maps import PyramidPlace, find_pyramids
 from foveal.surgery.materialize import materialize
 from foveal.surgery.remove import enable, inserted_modules, remove
 from foveal.surgery.saved import load_insertion, save_insertion
@@ -36,6 +38,7 @@ __all__ = [
     "OnTokens",
     "OnTwoMaps",
     "Points",
+    "PyramidPlace",
     "Scores",
     "Target",
     "Tokens",
@@ -43,9 +46,11 @@ __all__ = [
     "attention_info",
     "create_attention",
     "enable",
+    "find_pyramids",
     "find_targets",
     "from_original",
     "insert",
+    "insert_levels",
     "inserted_modules",
     "list_attentions",
     "load_insertion",

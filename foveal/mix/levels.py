@@ -79,7 +79,7 @@ class Levels(nn.Module):
         `up` one for every level but the first: of its own map, of what it gathered on the way down
         (the last level gathered nothing), and of what comes from below.
         """
-        self._check(maps)
+        self.check(maps)
         used: dict[str, list[Tensor]] = {"down": [], "up": []}
         self._exchange(maps, used)
         used["down"].reverse()
@@ -87,12 +87,12 @@ class Levels(nn.Module):
 
     def attention_map(self, maps: Sequence[Map]) -> list[Tensor]:
         """The weights of each level's mechanism, as that mechanism gives them."""
-        self._check(maps)
+        self.check(maps)
         pairs = zip(self.mechanisms, self._exchange(maps), strict=True)
         return [m.attention_map(b) for m, b in pairs]  # pyright: ignore[reportCallIssue]
 
     def forward(self, maps: Sequence[Map]) -> list[Map]:
-        self._check(maps)
+        self.check(maps)
         gathered = self._exchange(maps)
         parts = zip(maps, self.outward, self.mechanisms, gathered, strict=True)
         return [x + outward(mechanism(b)) for x, outward, mechanism, b in parts]
@@ -113,7 +113,8 @@ class Levels(nn.Module):
             up[i] = _add(self.upward[i - 1], own[i], parts, used and used["up"])
         return up
 
-    def _check(self, maps: Sequence[Map]) -> None:
+    def check(self, maps: Sequence[Map]) -> None:
+        """Refuse maps that do not fit the levels; only their shapes are read."""
         if isinstance(maps, Tensor) or len(maps) != len(self.channels):
             given = 1 if isinstance(maps, Tensor) else len(maps)
             smaller = "a pyramid smaller than its levels" if given < len(self.channels) else "more"

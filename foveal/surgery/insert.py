@@ -34,8 +34,9 @@ class Place:
     """The path of the inserted module."""
     attention: str
     channels: int
+    """That the mechanism is built for."""
     layout: str
-    """What the host speaks there: `map`, `tokens` or `channels_last`."""
+    """What the host speaks there: `map`, `tokens`, `channels_last`, `clip` or several `maps`."""
     position: str
     calls: int
     """How often it runs in one forward pass."""
@@ -192,7 +193,9 @@ def report(
             path=spot.path,
             module=one.entry["module"],
             attention=one.entry["attention"] or type(one.mechanism).__name__,
-            channels=one.entry["channels"],
+            channels=one.entry.get(
+                "width", one.entry["channels"]
+            ),  # of several maps: the common one
             layout=one.entry["layout"],
             position=one.entry["position"],
             calls=spot.calls,
