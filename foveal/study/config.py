@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foveal.core.errors import FovealError, did_you_mean
+from foveal.core.errors import FovealError
 from foveal.core.registry import attention_info
+from foveal.study.names import name_of
 from foveal.study.yaml_reader import FieldError, from_yaml
 from foveal.surgery.hosts.load import split_spec
 from foveal.train.fit import Recipe
@@ -81,11 +82,12 @@ class TrainingConfig(Recipe):
 
 @dataclass(frozen=True)
 class VariantConfig:
-    """A mechanism at places."""
+    """A mechanism, or a mix of mechanisms, at places."""
 
     attention: str
+    """A name, or a notation such as `eca > coord`."""
     name: str | None = None
-    """Default: the mechanism's name."""
+    """Default: the mechanism's name; for a mix one made of its notation."""
     where: str | list[str] = "stage_ends"
     position: str = "after"
     init: str = "identity"
@@ -98,21 +100,17 @@ class VariantConfig:
             raise FieldError("attention", str(error)) from error
         reason = f"{self.attention} cannot be studied in a model's places: it {card.need}"
         _check(card.drop_in, "attention", reason)
-        for option in self.options:
-            near = did_you_mean(option, card.options)
-            known = ", ".join(card.options) or "none"
-            _check(
-                option in card.options,
-                "options",
-                f"{self.attention} has no option {option!r}{near} Its options: {known}",
-            )
+        try:
+            card.check_options(self.options)
+        except FovealError as error:
+            raise FieldError("options", str(error)) from error
         if self.name is not None:
             _check_name(self.name)
         _check(bool(self.where), "where", "where must name at least one place")
 
     @property
     def label(self) -> str:
-        return self.name or self.attention
+        return self.name or name_of(attention_info(self.attention).name)
 
 
 @dataclass(frozen=True)
