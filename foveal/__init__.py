@@ -4,7 +4,16 @@ from foveal import attention as attention  # registers the literature
 from foveal import mix as mix  # lets a notation stand for a name
 from foveal.core.card import Card
 from foveal.core.errors import FovealError, MissingExtraError
-from foveal.core.layout import OnChannelsLast, OnClips, OnFrames, OnMap, OnTokens, OnTwoMaps
+from foveal.core.layout import (
+    OnChannelsLast,
+    OnClips,
+    OnFrames,
+    OnMap,
+    OnTime,
+    OnTokens,
+    OnTwoMaps,
+    OnVolume,
+)
 from foveal.core.registry import (
     attention_info,
     create_attention,
@@ -35,8 +44,10 @@ __all__ = [
     "OnClips",
     "OnFrames",
     "OnMap",
+    "OnTime",
     "OnTokens",
     "OnTwoMaps",
+    "OnVolume",
     "Points",
     "PyramidPlace",
     "Scores",

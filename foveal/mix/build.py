@@ -7,6 +7,7 @@ from torch import nn
 
 from foveal.core.layout import OnFrames, OnMap
 from foveal.core.registry import attention_info, create_attention
+from foveal.core.signature import Layout
 from foveal.mix.arrange import Arrangement, Branches, Chain
 from foveal.mix.check import Checked, build_value
 from foveal.mix.feedback import WEIGHTINGS
@@ -19,13 +20,23 @@ from foveal.mix.words import WORDS
 class Builder:
     """Builds the parts of one mix for a number of channels.
 
+    Args:
+        checked: the mix.
+        channels: channels C.
+        layout: what the parts are given. Default: the layout of the mix.
+
     Raises:
         NotationError: where a mechanism refuses its channels or the value of an option; the
             message points at the mechanism.
     """
 
-    def __init__(self, checked: Checked, channels: int):
+    def __init__(self, checked: Checked, channels: int, layout: Layout | None = None):
         self.checked, self.channels = checked, channels
+        self.layout = layout or checked.layout
+
+    def within(self, layout: Layout) -> "Builder":
+        """Builds parts that are given another layout than the whole."""
+        return Builder(self.checked, self.channels, layout)
 
     def node(self, expression: Expression) -> nn.Module:
         match expression:
@@ -49,16 +60,16 @@ class Builder:
         return Branches(built, joiner, weighting)
 
     def mechanism(self, call: Call) -> nn.Module:
-        """A mechanism in the adapter that the mix's layout asks for."""
+        """A mechanism in the adapter that the layout asks for."""
         options = {option.name: plain(option.value) for option in call.options}
         try:
             built = create_attention(call.word, self.channels, **options)
         except Exception as error:  # whatever a value brings about, the place of it is known
             raise self.checked.fault(str(error), call.span) from error
         speaks = attention_info(call.word).layout
-        if speaks == "tokens" and self.checked.layout != "tokens":
+        if speaks == "tokens" and self.layout != "tokens":
             built, speaks = OnMap(built), "map"
-        if speaks == "map" and self.checked.layout == "video":
+        if speaks == "map" and self.layout == "video":
             built = OnFrames(built)
         return built
 

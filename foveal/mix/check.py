@@ -40,9 +40,7 @@ class Checked:
     def __init__(self, tree: Expression, notation: str):
         self.tree, self.notation = tree, notation
         self.expression(tree)
-        layouts = {card.layout for card in self.cards(tree)}
-        order: tuple[Layout, ...] = ("video", "map", "tokens")
-        self.layout: Layout = next(one for one in order if one in layouts)
+        self.layout: Layout = self.speaks(tree)
 
     def fault(self, reason: str, span: Span) -> NotationError:
         return NotationError(reason, self.notation, span)
@@ -103,27 +101,54 @@ class Checked:
                     f"{call.word} has no option {option.name!r}{near}{known}", option.span
                 )
 
-    def cards(self, node: Value) -> Iterator[Card]:
-        """The cards of all mechanisms in it."""
+    def parts(self, node: Value) -> Sequence[Expression]:
+        """What an arrangement is made of; nothing, for a mechanism."""
         from foveal.mix.words import WORDS
 
         match node:
             case Serial(parts=parts) | Parallel(branches=parts):
-                for part in parts:
-                    yield from self.cards(part)
+                return parts
             case Call(word=word) if word in WORDS:
-                for part in WORDS[word].operands(node, self):
-                    yield from self.cards(part)
-            case Call():
-                yield self.card(node)
+                return WORDS[word].operands(node, self)
+        return ()
+
+    def cards(self, node: Value) -> Iterator[Card]:
+        """The cards of all mechanisms in it."""
+        parts = self.parts(node)
+        for part in parts:
+            yield from self.cards(part)
+        if not parts and isinstance(node, Call):
+            yield self.card(node)
+
+    def speaks(self, node: Expression) -> Layout:
+        """The layout of an expression: that of the widest of its parts."""
+        from foveal.mix.words import WORDS
+
+        if isinstance(node, Call):
+            if node.word in WORDS:
+                return WORDS[node.word].speaks(node, self)
+            return self.card(node).layout
+        return self.widest(self.parts(node))
+
+    def widest(self, parts: Sequence[Expression]) -> Layout:
+        """A video holds maps, and a map holds tokens."""
+        order: tuple[Layout, ...] = ("tokens", "map", "video")
+        return max(map(self.speaks, parts), key=order.index)
 
     def kinds(self, branches: Sequence[Expression]) -> list[str]:
         """What each branch weighs: channels, positions, or both."""
-        found = []
-        for branch in branches:
-            kinds = {KINDS.get(card.family, "both") for card in self.cards(branch)}
-            found.append(kinds.pop() if len(kinds) == 1 else "both")
-        return found
+        found = map(self._kinds, branches)
+        return [kinds.pop() if len(kinds) == 1 else "both" for kinds in found]
+
+    def _kinds(self, node: Expression) -> set[str]:
+        from foveal.mix.words import WORDS
+
+        if isinstance(node, Call):
+            if node.word not in WORDS:
+                return {KINDS.get(self.card(node).family, "both")}
+            if WORDS[node.word].along_time:
+                return {"both"}
+        return set().union(*map(self._kinds, self.parts(node)))
 
     def weights(self, value: Value, branches: Sequence[Expression]) -> None:
         """Refuse what is no weighting of these branches."""

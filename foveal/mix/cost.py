@@ -7,7 +7,7 @@ from torch import nn
 from foveal.core.card import Card
 from foveal.core.cost import evaluate_cost, stated_cost
 from foveal.core.errors import FovealError
-from foveal.core.layout import OnFrames, OnMap
+from foveal.core.layout import OnFrames, OnMap, OnTime, OnVolume
 from foveal.core.registry import attention_info, list_attentions
 from foveal.mix.arrange import Branches, Chain, Hierarchy, Recursion, Residual
 from foveal.mix.gates import MORE_FOR_THE_MAP
@@ -49,6 +49,11 @@ def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: i
         case OnFrames():
             parameters, multiply_adds = cost_of(module.mechanism, channels, height, width)
             return parameters, frames * multiply_adds
+        case OnTime():
+            parameters, multiply_adds = cost_of(module.mechanism, channels, frames, 1)
+            return parameters, height * width * multiply_adds
+        case OnVolume():
+            return cost_of(module.mechanism, channels, frames * height, width)
         case Select():
             return _sum(of(module.selection), _stated(module, channels, height * frames, width))
     card = _cards().get(type(module))

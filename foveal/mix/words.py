@@ -1,6 +1,5 @@
 """The words of the notation that combine: what each takes, and what it builds."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -9,8 +8,10 @@ from foveal.core.registry import attention_info
 from foveal.mix.arrange import Chain, Hierarchy, Recursion, Residual
 from foveal.mix.check import Checked, truth, whole_number
 from foveal.mix.gates import is_gate
+from foveal.mix.in_time import IN_TIME
 from foveal.mix.join import JOINERS
-from foveal.mix.tree import Call, Expression, Parallel, Serial, Value
+from foveal.mix.tree import Call, Expression, Parallel, Value
+from foveal.mix.word import Word
 
 if TYPE_CHECKING:
     from foveal.mix.build import Builder
@@ -22,38 +23,6 @@ WHY_NOT = {
     "select": "each channel chooses its own from what the branches made of it",
     "product": "a weighted product is none of gates",
 }
-
-
-class Word:
-    """A word that makes a part of a mix out of others."""
-
-    name: str
-    options: Sequence[str] = ()
-    example: str
-
-    def operands(self, call: Call, checked: Checked) -> list[Expression]:
-        """The parts that it combines, if it is given as many as it needs."""
-        raise NotImplementedError
-
-    def check(self, call: Call, checked: Checked) -> None:
-        """Refuse what does not fit, once the parts are known to be right."""
-
-    def build(self, call: Call, builder: "Builder") -> nn.Module:
-        raise NotImplementedError
-
-    def only(self, call: Call, checked: Checked, more: int = 0) -> Expression:
-        """The one part that it is given, beside `more` numbers."""
-        if not call.arguments:
-            raise checked.fault(f"{self.name} is given nothing: write {self.example}", call.span)
-        if len(call.arguments) > 1 + more:
-            extra = call.arguments[1 + more]
-            raise checked.fault(f"{self.name} takes no more: write {self.example}", extra.span)
-        return self.part(call.arguments[0], checked)
-
-    def part(self, value: Value, checked: Checked) -> Expression:
-        if not isinstance(value, Call | Serial | Parallel):
-            raise checked.fault(f"a mechanism must stand here: {self.example}", value.span)
-        return value
 
 
 class Join(Word):
@@ -160,6 +129,6 @@ class Levels(Word):
 
 
 WORDS: dict[str, Word] = {
-    word.name: word for word in (*map(Join, JOINERS), Repeat(), Residue(), Levels())
+    word.name: word for word in (*map(Join, JOINERS), Repeat(), Residue(), Levels(), *IN_TIME)
 }
 """Every combining word by name."""
