@@ -10,7 +10,6 @@ from foveal.core.explained import Range, attention_range
 from foveal.core.registry import check_channels
 from foveal.core.signature import check_inputs, in_words
 from foveal.core.types import Map, Tokens, Video
-from foveal.mix.arrange import Arrangement
 from foveal.mix.build import Builder
 from foveal.mix.check import Checked
 from foveal.mix.read import read
@@ -79,7 +78,7 @@ class Mix(nn.Module):
         found: dict[str, Tensor] = {}
         times: Counter[str] = Counter()
         hooks = []
-        for notation, weighting in self._weightings():
+        for notation, weighting in self.weightings():
 
             def keep(_: nn.Module, __: object, weights: Tensor, notation: str = notation) -> None:
                 times[notation] += 1
@@ -94,14 +93,13 @@ class Mix(nn.Module):
                 hook.remove()
         return found
 
-    def _weightings(self) -> list[tuple[str, Weighting]]:
+    def weightings(self) -> list[tuple[str, Weighting]]:
         """Every weighting, with the notation of the arrangement that it belongs to."""
         owner: dict[str, str] = {}
         found = []
         for path, module in self.named_modules():
             above = owner.get(path.rpartition(".")[0], "")
-            own = module.notation if isinstance(module, Arrangement) else ""
-            owner[path] = own or above
+            owner[path] = (getattr(module, "notation", "") if path else "") or above
             if isinstance(module, Weighting):
                 found.append((owner[path], module))
         return found
