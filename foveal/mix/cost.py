@@ -10,9 +10,12 @@ from foveal.core.errors import FovealError
 from foveal.core.layout import OnFrames, OnMap, OnTime, OnVolume
 from foveal.core.registry import attention_info, list_attentions
 from foveal.mix.arrange import Branches, Chain, Hierarchy, Recursion, Residual
+from foveal.mix.coarse_to_fine import CoarseToFine
+from foveal.mix.cost_in_scale import coarse_to_fine_cost, scales_cost
 from foveal.mix.gates import MORE_FOR_THE_MAP
 from foveal.mix.join import Select
 from foveal.mix.mixture import Mix
+from foveal.mix.scales import Scales
 
 Cost = tuple[float, float]
 """Parameters, and multiply-adds of one image or one video."""
@@ -27,6 +30,9 @@ def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: i
 
     def of(*parts: nn.Module) -> Cost:
         return _sum(*(cost_of(part, channels, height, width, frames) for part in parts))
+
+    def sized(part: nn.Module, h: int, w: int) -> Cost:
+        return cost_of(part, channels, h, w)
 
     match module:
         case Mix():
@@ -44,6 +50,9 @@ def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: i
         case Hierarchy():
             own = _stated(module, channels, height * frames, width)
             return _sum(of(*module.levels, module.weighting), own)
+        case Scales() | CoarseToFine():
+            cost = scales_cost if isinstance(module, Scales) else coarse_to_fine_cost
+            return cost(module, sized, channels, height, width)  # pyright: ignore
         case OnMap():
             return of(module.mechanism)
         case OnFrames():

@@ -8,6 +8,7 @@ from foveal.core.registry import attention_info
 from foveal.mix.arrange import Chain, Hierarchy, Recursion, Residual
 from foveal.mix.check import Checked, truth, whole_number
 from foveal.mix.gates import is_gate
+from foveal.mix.in_scale import IN_SCALE
 from foveal.mix.in_time import IN_TIME
 from foveal.mix.join import JOINERS
 from foveal.mix.tree import Call, Expression, Parallel, Value
@@ -129,6 +130,7 @@ class Levels(Word):
 
 
 WORDS: dict[str, Word] = {
-    word.name: word for word in (*map(Join, JOINERS), Repeat(), Residue(), Levels(), *IN_TIME)
+    word.name: word
+    for word in (*map(Join, JOINERS), Repeat(), Residue(), Levels(), *IN_TIME, *IN_SCALE)
 }
 """Every combining word by name."""

@@ -90,7 +90,14 @@ class _Drawer:
         return f", weights={word}({inner})" if word else ""
 
     def wrapped(self, leaves: int) -> str:
-        word = self.random.choice(["residual", "repeat", "shared", "hierarchy"])
+        words = ["residual", "repeat", "shared", "hierarchy"]
+        if "map" in self.layouts and "video" not in self.layouts:
+            words += ["pyramid", "wavelet", "coarse_to_fine"]
+        word = self.random.choice(words)
+        if word in ("pyramid", "wavelet"):
+            return self.scaled(word, leaves)
+        if word == "coarse_to_fine":
+            return f"coarse_to_fine({', '.join(self.split(leaves, 2))}, window_size=3)"
         if word == "residual":
             return f"residual({self.mix(leaves)})"
         if word == "hierarchy":
@@ -98,3 +105,14 @@ class _Drawer:
             return f"hierarchy({', '.join(levels)}{self.weights(2)})"
         shared = ", shared=true" if word == "shared" else ""
         return f"repeat({self.mix(leaves - 1)}, 2{shared})"
+
+    def scaled(self, word: str, leaves: int) -> str:
+        levels = self.random.randint(1, 2)
+        own = {
+            "pyramid": f"levels={levels + 1}, kind={self.random.choice(['gaussian', 'laplacian'])}",
+            "wavelet": f"levels={levels}, wavelet={self.random.choice(['haar', 'db2'])}",
+        }[word]
+        join = self.random.choice(["mean", "sum", "max", "concat", "gate", "select"])
+        scales = levels + 1 if word == "pyramid" else 3 * levels + 1
+        weights = "" if join == "select" else self.weights(scales)
+        return f"{word}({self.mix(leaves - 1)}, {own}, join={join}{weights})"
