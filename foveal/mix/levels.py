@@ -80,38 +80,36 @@ class Levels(nn.Module):
         (the last level gathered nothing), and of what comes from below.
         """
         self.check(maps)
-        used: dict[str, list[Tensor]] = {"down": [], "up": []}
-        self._exchange(maps, used)
-        used["down"].reverse()
-        return used
+        return self._exchange(maps)[1]
 
     def attention_map(self, maps: Sequence[Map]) -> list[Tensor]:
         """The weights of each level's mechanism, as that mechanism gives them."""
         self.check(maps)
-        pairs = zip(self.mechanisms, self._exchange(maps), strict=True)
+        pairs = zip(self.mechanisms, self._exchange(maps)[0], strict=True)
         return [m.attention_map(b) for m, b in pairs]  # pyright: ignore[reportCallIssue]
 
     def forward(self, maps: Sequence[Map]) -> list[Map]:
         self.check(maps)
-        gathered = self._exchange(maps)
+        gathered, _ = self._exchange(maps)
         parts = zip(maps, self.outward, self.mechanisms, gathered, strict=True)
         return [x + outward(mechanism(b)) for x, outward, mechanism, b in parts]
 
-    def _exchange(
-        self, maps: Sequence[Map], used: dict[str, list[Tensor]] | None = None
-    ) -> list[Map]:
-        """What each level has gathered in the end; the weights are added to `used`."""
+    def _exchange(self, maps: Sequence[Map]) -> tuple[list[Map], dict[str, list[Tensor]]]:
+        """What each level has gathered in the end, and the weights of the sums on the way."""
         own = [inward(x) for inward, x in zip(self.inward, maps, strict=True)]
         down, last = list(own), len(own) - 1
+        falling, rising = [], []
         for i in reversed(range(last)):
             told = drawn_out(down[i + 1], *own[i].shape[2:])
-            down[i] = _add(self.downward[i], own[i], [own[i], told], used and used["down"])
+            falling.insert(0, self.downward[i](own[i], [own[i], told]))
+            down[i] = weighted_sum([own[i], told], falling[0])
         up = list(down)
         for i in range(1, len(own)):
             told = averaged(up[i - 1], *own[i].shape[2:])
             parts = [own[i], down[i], told] if i < last else [own[i], told]
-            up[i] = _add(self.upward[i - 1], own[i], parts, used and used["up"])
-        return up
+            rising.append(self.upward[i - 1](own[i], parts))
+            up[i] = weighted_sum(parts, rising[-1])
+        return up, {"down": falling, "up": rising}
 
     def check(self, maps: Sequence[Map]) -> None:
         """Refuse maps that do not fit the levels; only their shapes are read."""
@@ -156,10 +154,3 @@ def averaged(x: Map, height: int, width: int) -> Map:
 def _fixed(x: Map, *sizes: int) -> bool:
     """Whether the kernels that fix their windows when exported may be taken: they are faster."""
     return runs_eagerly() and not any(map(is_open, (*x.shape, *sizes)))
-
-
-def _add(weighting: nn.Module, own: Map, parts: list[Map], used: list[Tensor] | None) -> Map:
-    weights = weighting(own, parts)
-    if used is not None:
-        used.append(weights)
-    return weighted_sum(parts, weights)

@@ -84,6 +84,10 @@ class Pyramid(Scales):
     def adds_up(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.kind == "laplacian"
 
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse a size that has fewer levels than there are."""
+        check_levels(self.scales, (height, width))
+
     def split(self, x: Map, wanted: Sequence[int]) -> dict[int, Map]:
         scales, here = {}, x
         for level in range(max(wanted) + 1):

@@ -1,6 +1,5 @@
 """A mechanism run over several scales of its input, joined and weighted as branches are."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
@@ -156,28 +155,33 @@ class Scales(nn.Module):
         return [i for i in wanted if largest[i] >= self.negligible]
 
 
-def check_levels(levels: int, height: int = 0, width: int = 0) -> None:
+def check_levels(levels: int, size: tuple[int, int] | None = None, least: int = 1) -> None:
     """Refuse a number of levels, or one that a map of a known size does not have.
 
-    A map of one position in height or width still has further levels, all alike; this says where
-    that begins.
+    Halving goes on where nothing is left to halve, and gives the same level again. Where the size
+    is known beforehand, such levels are refused.
+
+    Args:
+        levels: how many.
+        size: height and width of the map, if known.
+        least: rows and columns that the last level must have.
 
     Raises:
         FovealError: if `levels` is no positive whole number, or the map has fewer.
 
-    >>> check_levels(3, height=5, width=9)
-    >>> check_levels(4, height=5, width=9)
+    >>> check_levels(3, (5, 9))
+    >>> check_levels(4, (5, 9))
     Traceback (most recent call last):
     foveal.core.errors.FovealError: levels=4: a map of 5 × 9 is smaller than that, it has 3 levels
     """
     if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
         raise FovealError(f"levels={levels!r} must be a positive whole number")
-    if height and width:
-        there = 1 + math.floor(math.log2(min(height, width)))
+    if size is not None:
+        there = (min(size) // least).bit_length()
         if levels > there:
             raise FovealError(
-                f"levels={levels}: a map of {height} × {width} is smaller than that, it has "
-                f"{there} level{'s' * (there > 1)}"
+                f"levels={levels}: a map of {size[0]} × {size[1]} is smaller than that, it has "
+                f"{there or 'no'} level{'s' * (there != 1)}"
             )
 
 

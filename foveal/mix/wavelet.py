@@ -83,6 +83,10 @@ class Wavelet(Scales):
         self.levels, self.wavelet = levels, wavelet
         self.register_buffer("kernels", wavelet_kernels(wavelet), persistent=False)
 
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse a size that cannot be taken apart so often."""
+        check_levels(self.levels, (height, width), least=2)
+
     def split(self, x: Map, wanted: Sequence[int]) -> dict[int, Map]:
         bands, means = {}, x
         for level in range(min(max(wanted) // 3 + 1, self.levels)):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveal import FovealError, create_attention
+from foveal import FovealError, create_attention, insert
 from foveal.core.types import Map
 from foveal.measure import count_traffic
 from foveal.mix.join import Concat, Gate, Max, Mean, Product, Select, Sum
@@ -240,3 +240,24 @@ slowly = [pytest.param(make, marks=pytest.mark.slow) for make in (gauss_concat_q
 @pytest.mark.parametrize("make", [lap_eca, db2_gated, *slowly])
 def test_laws(make):
     check_attention(make)
+
+
+@pytest.mark.parametrize(
+    ("module", "size", "says"),
+    [
+        (Pyramid(4, nothing, levels=4), (8, 30), None),
+        (Pyramid(4, nothing, levels=4), (30, 7), "levels=4: a map of 30 × 7 .* it has 3 levels"),
+        (Wavelet(4, nothing, levels=2), (4, 4), None),
+        (Wavelet(4, nothing, levels=2), (3, 9), "levels=2: a map of 3 × 9 .* it has 1 level"),
+        (Wavelet(4, nothing, levels=1), (1, 9), "levels=1: .* it has no levels"),
+    ],
+)
+def test_a_pyramid_smaller_than_its_levels_is_not_inserted(module, size, says):
+    host = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+    example, keys = torch.rand(1, 3, *size), list(host.state_dict())
+    if says is None:
+        assert insert(host, lambda channels: module, where="0", example_input=example).heard
+        return
+    with pytest.raises(FovealError, match=f"^0 .4 channels.: {says}"):
+        insert(host, lambda channels: module, where="0", example_input=example)
+    assert list(host.state_dict()) == keys
