@@ -229,7 +229,7 @@ LAWFUL = "mean(factorised(cbam, mhsa) | joint(external), weights=dynamic)"
 MORE = (
     "gate(frames(eca > coord) | time(se) | temporal)",
     "hierarchy(time(mhsa), frames(select(se | sa_spatial)), joint(xca))",
-    "factorised(repeat(eca | simam, 2), order=(time, space)) > space_time",
+    "factorised(repeat(eca | coord, 2), order=(time, space)) > space_time",
     "residual(joint(external) > frames(cbam))",
 )
 
