@@ -85,7 +85,8 @@ class Feedback(Weighting):
         """Take the last trial back and the other way, if it made things worse; try the next."""
         step = int(self.steps)
         move = torch.zeros_like(self.shares)
-        if step and metric < float(self.history[min(step, CAPACITY) - 1, 0]):
+        before = self.history[min(step, CAPACITY) - 1, 0]
+        if step and before.new_tensor(metric) < before:  # rounded alike: equal is not worse
             move[(step - 1) % self.branches] -= 2 * self.rate
         move[step % self.branches] += self.rate
         return move

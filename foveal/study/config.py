@@ -38,6 +38,9 @@ class DataConfig:
     test_share: float = 0.25
     train_limit: int | None = None
     test_limit: int | None = None
+    feedback_share: float = 0.0
+    """Share of the training pictures that no variant trains on, for weights by feedback to be
+    judged on; the test pictures decide nothing."""
 
     def __post_init__(self) -> None:
         kind = self.source in ("digits", "folder") or self.source.startswith("torchvision:")
@@ -45,6 +48,8 @@ class DataConfig:
         if self.source != "digits":
             _check(self.root is not None, "source", f"source {self.source!r} needs a root: folder")
         _check(0 < self.test_share < 1, "test_share", "test_share must lie between 0 and 1")
+        share = "feedback_share must be from 0 up to 1"
+        _check(0 <= self.feedback_share < 1, "feedback_share", share)
         for name in ("image_size", "train_limit", "test_limit"):
             _positive(getattr(self, name), name)
 
@@ -81,6 +86,18 @@ class TrainingConfig(Recipe):
 
 
 @dataclass(frozen=True)
+class AnnealConfig:
+    """The temperature of a mix's weightings, changed by the same factor at every step."""
+
+    start: float
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self.start, "start")
+        _positive(self.end, "end")
+
+
+@dataclass(frozen=True)
 class VariantConfig:
     """A mechanism, or a mix of mechanisms, at places."""
 
@@ -92,6 +109,8 @@ class VariantConfig:
     position: str = "after"
     init: str = "identity"
     options: dict[str, Any] = field(default_factory=dict)
+    anneal: AnnealConfig | None = None
+    """For a mix: the temperature of its weightings at the first step and at the last."""
 
     def __post_init__(self) -> None:
         try:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.measure.environment import environment
 from foveal.study.config import CONTROLS, StudyConfig
+from foveal.study.mixes import check_mix
 from foveal.study.power import Outlook, outlook
 from foveal.study.records import Variant
 from foveal.study.variants import (
@@ -92,6 +93,7 @@ def prepare(config: StudyConfig) -> Prepared:
                 continue
             try:
                 built = build(config, variant, seed, data)
+                check_mix(variant, built.model, data)
                 seconds += _try_out(built.model, data, config)
             except FovealError as error:
                 raise FovealError(f"variant {variant.name}: {error}") from error

@@ -34,6 +34,8 @@ class Variant:
     init: str = "identity"
     control_of: str | None = None
     """For a frozen or matched control, the variant it stands beside."""
+    anneal: dict[str, float] | None = None
+    """The temperature of a mix's weightings, at the `start` and at the `end` of the training."""
 
 
 @dataclass(frozen=True)

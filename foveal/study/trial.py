@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from foveal.study.config import StudyConfig
+from foveal.study.mixes import callbacks
 from foveal.study.records import Run, Variant
 from foveal.study.variants import build, study_data
 from foveal.surgery.groups import param_groups
@@ -37,6 +38,7 @@ def run_trial(
             seed=seed,
             groups=groups,
             on_epoch=on_epoch,
+            callbacks=callbacks(variant, built.model, data),
         )
     return Run(
         variant=variant.name,

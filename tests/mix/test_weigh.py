@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from foveal import FovealError
+from foveal.mix.feedback import Feedback
 from foveal.mix.weigh import (
     WEIGHTINGS,
     Dynamic,
@@ -116,3 +117,11 @@ def test_quality_takes_from_the_branch_that_is_judged_worse():
 def test_mistakes_are_named(make, says):
     with pytest.raises(FovealError, match=says):
         make()
+
+
+@pytest.mark.parametrize("metric", [0.3, 0.4, 0.9, 1 / 3])
+def test_a_metric_that_stays_the_same_takes_no_trial_back(metric):
+    weighting = Feedback(8, 2, rate=0.5)
+    for _ in range(2):
+        weighting.feedback(metric)
+    assert weighting.shares.tolist() == pytest.approx([0.5, 0.5])  # each was raised once

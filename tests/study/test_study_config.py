@@ -58,6 +58,9 @@ def test_defaults_are_filled_in(tmp_path):
         ("data: {source: folder}", "seeds: [3, 5, 7]", 10, "needs a root"),
         ("without_controls: [none]", "seeds: [3, 5, 7]", 10, "must stay"),
         ("without_controls: [matchd]", "seeds: [3, 5, 7]", 10, "no control 'matchd'"),
+        ("data: {feedback_share: 1.0}", "seeds: [3, 5, 7]", 10, "feedback_share must be"),
+        ("    anneal: {start: 0}", "    options: {kernel_size: 5}", 5, "start=0.0 must be above"),
+        ("    anneal: {from: 5}", "    options: {kernel_size: 5}", 5, "no key 'from'"),
         ("alpha: 2", "seeds: [3, 5, 7]", 10, "alpha must lie"),
     ],
 )
