@@ -20,7 +20,9 @@ def insert(
     model: Annotated[
         str, typer.Argument(help="timm:NAME, torchvision:NAME or py:package.module:factory.")
     ],
-    attention: Annotated[str, typer.Option(help="The mechanism, as `foveal list` names it.")],
+    attention: Annotated[
+        str, typer.Option(help="A name of `foveal list`, or a mix such as 'eca > coord'.")
+    ],
     option: Annotated[
         list[str] | None, typer.Option(help="An option of it, NAME=VALUE; again for more.")
     ] = None,

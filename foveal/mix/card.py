@@ -48,7 +48,7 @@ class MixCard(Card):
         bound = "at most " * frames  # what a part does once for all frames is taken for each
         return (
             f"A mix of {joined}.\n\n$$y = {formula_of(self.expression)}$$\n\n"
-            + "\n".join(f"{card.name}: {card.summary}" for card in self.parts)
+            + "\n\n".join(f"{card.name}: {card.summary}" for card in self.parts)
             + f"\n\nShape: {shape[self.layout]} → the same. Parameters: {costs}. "
             f"Multiply-adds: {bound}{costs}."
         )

@@ -66,15 +66,18 @@ class Sum(Joiner):
     def forward(self, x: Tensor, outputs: Iterable[Tensor], weights: Tensor | None) -> Tensor:
         if weights is not None:
             return weighted_sum(outputs, weights)
-        first, second, *rest = outputs
-        y = first + second  # nobody else's: what follows may be added in place
-        for other in rest:
+        branches = iter(outputs)
+        y = next(branches) + next(branches)  # nobody else's: more may be added in place
+        for other in branches:
             y += other
+            del other  # before the next one is made
         return y
 
 
-class Mean(Joiner):
+class Mean(Sum):
     """Mean of the branches; with weights the weighted mean.
+
+    Without gradients it is a running mean, which has no pass to divide.
 
     Parameters: 0. Multiply-adds: (branches − 1 + weighted)·C·H·W.
     """
@@ -82,11 +85,14 @@ class Mean(Joiner):
     def forward(self, x: Tensor, outputs: Iterable[Tensor], weights: Tensor | None) -> Tensor:
         if weights is not None:
             return weighted_sum(outputs, weights)
+        if torch.is_grad_enabled() and self.branches > 2:  # one gradient for all, scaled once
+            return super().forward(x, outputs, None).div_(self.branches)
         branches = iter(outputs)
-        first = next(branches)
-        y = torch.lerp(first, next(branches).to(first.dtype), 0.5)
-        for number, other in enumerate(branches, start=3):  # a running mean: no pass to divide
+        y = next(branches)
+        y = torch.lerp(y, next(branches).to(y.dtype), 0.5)
+        for number, other in enumerate(branches, start=3):
             y = y.lerp_(other.to(y.dtype), 1 / number)
+            del other
         return y
 
 
@@ -101,6 +107,7 @@ class Max(Joiner):
         y = next(branches)
         for other in branches:
             y = torch.maximum(y, other)
+            del other
         return y
 
 
@@ -241,6 +248,7 @@ def weighted_sum(outputs: Iterable[Tensor], weights: Tensor) -> Tensor:
             y = output * weights[:, i].to(output.dtype)
         else:
             y = y.addcmul_(output.to(y.dtype), weights[:, i].to(y.dtype))
+        del output  # before the next one is made
     assert y is not None
     return y
 

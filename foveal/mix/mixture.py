@@ -42,14 +42,11 @@ class Mix(nn.Module):
                 "chooses the class"
             )
         self.expression: Expression = checked.tree
+        self.notation = str(checked.tree)
+        """How the mix is written."""
         with torch.device("meta"):  # without memory: a value that does not fit is found out first
             Builder(checked, channels).node(checked.tree)
         self.body = Builder(checked, channels).node(checked.tree)
-
-    @property
-    def notation(self) -> str:
-        """How the mix is written."""
-        return str(self.expression)
 
     def extra_repr(self) -> str:
         return self.notation

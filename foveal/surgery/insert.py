@@ -88,8 +88,9 @@ def insert(
 
     Args:
         model: any host; not yet compiled, scripted or wrapped for several processes.
-        attention: a registered name, or a callable that takes the channels (and the options) and
-            returns a module; its `forward` annotation says its layout, a map if there is none.
+        attention: a registered name, a mix of such as `"eca > coord"`, or a callable that takes the
+            channels (and the options) and returns a module; its `forward` annotation says its
+            layout, a map if there is none.
         where: a path, pattern, `regex:`, preset (`stage_ends`, `last_stage`, `every_block`,
             `backbone.last2`) or a list of these; see `foveal.surgery.where.choose`.
         position: `after` a module, taking its output; `before` it, taking its input; `replace`:
