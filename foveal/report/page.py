@@ -116,7 +116,10 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
 
 
 _SHOWN_ELSEWHERE = frozenset(
-    ("name", "config", "variants", "seeds", "environment", "places", "notes", "power")
+    (
+        *("name", "config", "variants", "seeds", "environment", "places", "notes", "power"),
+        "classes",
+    )
 )
 
 

@@ -6,8 +6,10 @@ from torch import nn
 
 from foveal.core.errors import FovealError
 from foveal.mix.feedback import Feedback
+from foveal.mix.mixture import Mix
 from foveal.mix.weigh import Weighting
-from foveal.study.records import Variant
+from foveal.study.records import BranchWeights, Variant
+from foveal.surgery.remove import inserted_modules
 from foveal.train.data import ImageData
 
 
@@ -32,8 +34,37 @@ def check_mix(variant: Variant, model: nn.Module, data: ImageData) -> None:
         )
 
 
-def callbacks(variant: Variant, model: nn.Module, data: ImageData) -> list[Any]:
-    """What runs beside the training of a variant. Gates that never learn hear no feedback."""
+class Beside:
+    """What runs beside the training of a variant, and notes the weights of its mixes.
+
+    Gates that never learn hear no feedback, and their weights tell nothing.
+    """
+
+    def __init__(self, variant: Variant, model: nn.Module, data: ImageData):
+        from foveal.train.watch import WatchWeights
+
+        asked = variant.role == "attention"
+        self.watch = WatchWeights(mixes_in(model) if asked else {}, len(data.classes))
+        self.callbacks = [self.watch, *_moving(variant, model, data)]
+
+    def weights(self) -> list[BranchWeights]:
+        return [BranchWeights(**record) for record in self.watch.records()]
+
+
+def mixes_in(model: nn.Module) -> dict[str, Mix]:
+    """The inserted mixes by their place in the host; a second one at a place has a number."""
+    found: dict[str, Mix] = {}
+    for one in inserted_modules(model).values():
+        if isinstance(one.mechanism, Mix):
+            place, times = one.entry["path"], 1
+            while place in found:
+                times += 1
+                place = f"{one.entry['path']} ({times})"
+            found[place] = one.mechanism
+    return found
+
+
+def _moving(variant: Variant, model: nn.Module, data: ImageData) -> list[Any]:
     from foveal.train.anneal import Anneal
     from foveal.train.feedback import GiveFeedback, accuracy_on
 

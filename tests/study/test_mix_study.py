@@ -1,5 +1,6 @@
 """Single mechanisms and mixes in one study."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from small_study import SMALL
 from foveal import FovealError
 from foveal.study import costs, trial
 from foveal.study.config import AnnealConfig, StudyConfig, VariantConfig
-from foveal.study.records import Variant
+from foveal.study.records import Variant, load_study, write_json
 from foveal.study.run import run_study
 from foveal.study.trial import run_trial
 from foveal.study.variants import attention_variant, build, control, mechanisms, study_data
@@ -49,6 +50,35 @@ def test_mixes_are_run_and_compared_like_any_other(finished):
     folders = {path.name for path in (finished.folder / "runs").iterdir()}
     assert folders == {"none", *names}
     assert finished.variants[3].attention == "sum(se | sa_spatial, weights=dynamic)"
+
+
+def test_the_weights_of_branches_are_kept_with_the_runs(finished):
+    for name, expected in ((CHAIN, []), (f"{SUM}-frozen", []), ("none", [])):
+        assert [run.weights for run in finished.runs_of(name)] == [expected] * 2
+    for run in finished.runs_of(SUM):
+        (weights,) = run.weights
+        assert (weights.place, weights.node) == ("stages.2", finished.variants[3].attention)
+        assert weights.branches == ["se", "sa_spatial"]
+        assert len(weights.epochs) == 3
+        assert weights.classes is not None
+        assert len(weights.classes) == 10
+        for row in [*weights.epochs, *filter(None, weights.classes)]:
+            assert sum(row) == pytest.approx(1, abs=2e-4)
+    for run in finished.runs_of(FED):
+        (weights,) = run.weights
+        assert weights.epochs[0] == [0.5, 0.5]
+        assert weights.epochs[1] == pytest.approx([0.6225, 0.3775], abs=1e-4)
+        assert weights.classes is None
+    assert finished.plan["classes"] == list("0123456789")
+
+
+def test_runs_from_before_weights_were_kept_are_read(finished, tmp_path):
+    old = tmp_path / "old"
+    for path in ("plan.json", "runs/none/seed-0000.json"):
+        data = json.loads((finished.folder / path).read_text())
+        data.pop("weights", None)
+        write_json(old / path, data)
+    assert [run.weights for run in load_study(old).runs] == [[]]
 
 
 def test_a_study_with_mixes_is_resumed(finished, tmp_path):
