@@ -1,5 +1,6 @@
 """The cost of a mix: the sum of what its parts state."""
 
+import inspect
 from functools import lru_cache
 
 from torch import nn
@@ -73,11 +74,22 @@ def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: i
 
 
 def _for_maps(module: Branches) -> int:
-    """Products for each value that gates need beyond those of their mechanisms."""
-    if module.joiner.takes != "gates":
+    """Products for each value that gates and scores need beyond `forward` of their mechanisms."""
+    inner = [b.mechanism if isinstance(b, OnFrames) else b for b in module.branches]
+    if module.joiner.takes == "gates":
+        return sum(MORE_FOR_THE_MAP.get(_cards()[type(branch)].name, 0) for branch in inner)
+    if module.joiner.takes == "scores":
+        return sum(_spared(branch) for branch in inner)
+    return 0
+
+
+def _spared(branch: nn.Module) -> int:
+    """What is not done for a branch that gives its scores: its own product with the input and, for
+    a score for each channel, the joiner's product at every position."""
+    scores = getattr(type(branch), "scores", None)
+    if scores is None:
         return 0
-    inner = (b.mechanism if isinstance(b, OnFrames) else b for b in module.branches)
-    return sum(MORE_FOR_THE_MAP.get(_cards()[type(branch)].name, 0) for branch in inner)
+    return -1 - ("'b c 1 1'" in str(inspect.signature(scores).return_annotation))
 
 
 def _present(*modules: nn.Module | None) -> list[nn.Module]:
