@@ -113,7 +113,7 @@ def change_maps(value: Any, change: Change) -> Any:
         return None
     keys = list(value) if isinstance(value, dict) else range(len(value))
     maps = [key for key in keys if _is_map(value[key])]
-    if len(maps) > 1 and len({value[key].shape[0] for key in maps}) == 1:
+    if len(maps) > 1 and all(value[key].shape[0] == value[maps[0]].shape[0] for key in maps):
         changed = dict(zip(maps, change([value[key] for key in maps]), strict=True))
         return _with(value, changed)
     for key in keys:

@@ -131,8 +131,8 @@ def test_copies_exports_and_plain_modules_compute_the_same(host):
         assert torch.equal(deepcopy(host)(X), wanted)
         assert torch.equal(pickle.loads(pickle.dumps(host))(X), wanted)
         free = torch.export.Dim.DYNAMIC
-        program = torch.export.export(host, (X,), dynamic_shapes=({2: free, 3: free},))
-        other = torch.rand(2, 3, 31, 18)
+        program = torch.export.export(host, (X,), dynamic_shapes=({0: free, 2: free, 3: free},))
+        other = torch.rand(3, 3, 31, 18)
         assert torch.allclose(program.module()(other), host(other), atol=1e-4)
         foveal.materialize(host, X)
         assert torch.equal(host(X), wanted)
@@ -230,3 +230,28 @@ def test_torchvision_feature_pyramid():
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert done.plan["places"][0]["channels"] == [12] * 4
     assert done.heard
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "where", "position"),
+    [
+        ("detection.fasterrcnn_mobilenet_v3_large_320_fpn", "backbone.fpn", "after"),
+        ("detection.fasterrcnn_mobilenet_v3_large_320_fpn", "backbone.fpn", "before"),
+        ("detection.retinanet_resnet50_fpn", "head", "before"),
+        ("detection.ssdlite320_mobilenet_v3_large", "backbone", "after"),
+        ("segmentation.lraspp_mobilenet_v3_large", "backbone", "after"),
+    ],
+)
+def test_detectors_and_segmenters_of_torchvision(name, where, position):
+    models = pytest.importorskip("torchvision.models")
+    family, _, builder = name.partition(".")
+    model = getattr(getattr(models, family), builder)(weights=None, weights_backbone=None).eval()
+    image, keys = torch.rand(1, 3, 96, 128), list(model.state_dict())
+    done = insert_levels(model, "eca", where=where, position=position, example_input=image)
+    assert (done.largest_change, done.keys_kept) == (0.0, len(keys))
+    at_full_strength(model)
+    with torch.no_grad():
+        model(image)
+    assert foveal.remove(model) == 1
+    assert list(model.state_dict()) == keys
