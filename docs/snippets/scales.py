@@ -18,7 +18,7 @@ for notation in (
     "wavelet(cbam, weights=fixed(0.0005, 0.0005, 0.0005, 1), negligible=0)",  # prints: 13.1
     "wavelet(cbam, weights=fixed(0.0005, 0.0005, 0.0005, 1))",  # prints: 5.1
     "outlook",  # prints: 23.7
-    "coarse_to_fine(eca, outlook, window_size=8, share=0.25)",  # prints: 12.9
+    "coarse_to_fine(eca, outlook, window_size=8, share=0.25)",  # prints: 11.5
 ):
     print(f"{megabytes(notation):.1f}")
 
