@@ -5,6 +5,7 @@
 
 from foveal.core.registry import register_notation
 from foveal.mix.card import MixCard, mix_card
+from foveal.mix.cross_modal import CrossModal, Modality
 from foveal.mix.fault import NotationError
 from foveal.mix.feedback import Feedback
 from foveal.mix.mixture import Mix
@@ -12,9 +13,11 @@ from foveal.mix.read import read
 from foveal.mix.weigh import Weighting, anneal
 
 __all__ = [
+    "CrossModal",
     "Feedback",
     "Mix",
     "MixCard",
+    "Modality",
     "NotationError",
     "Weighting",
     "anneal",

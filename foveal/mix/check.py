@@ -72,9 +72,13 @@ class Checked:
         self.known_options(call, card.options)
         for option in call.options:
             values(option.value, self)
+        self.suits(call, card)
+        return card
+
+    def suits(self, call: Call, card: Card) -> None:
+        """Refuse a mechanism that cannot stand here."""
         if card.need:
             raise self.fault(f"{call.word} cannot be part of a mix: it {card.need}", call.at)
-        return card
 
     def card(self, call: Call) -> Card:
         from foveal.mix.words import WORDS
