@@ -1,9 +1,19 @@
 """Foveal: does attention help my model on my data, which kind, where, and can I ship it?"""
 
 from foveal import attention as attention  # registers the literature
+from foveal import mix as mix  # lets a notation stand for a name
 from foveal.core.card import Card
 from foveal.core.errors import FovealError, MissingExtraError
-from foveal.core.layout import OnChannelsLast, OnClips, OnFrames, OnMap, OnTokens, OnTwoMaps
+from foveal.core.layout import (
+    OnChannelsLast,
+    OnClips,
+    OnFrames,
+    OnMap,
+    OnTime,
+    OnTokens,
+    OnTwoMaps,
+    OnVolume,
+)
 from foveal.core.registry import (
     attention_info,
     create_attention,
@@ -14,6 +24,8 @@ from foveal.core.types import Map, Maps, Points, Scores, Tokens, Video
 from foveal.originals import from_original
 from foveal.surgery.groups import param_groups
 from foveal.surgery.insert import Insertion, insert
+from foveal.surgery.levels import insert_levels
+from foveal.surgery.maps import PyramidPlace, find_pyramids
 from foveal.surgery.materialize import materialize
 from foveal.surgery.remove import enable, inserted_modules, remove
 from foveal.surgery.saved import load_insertion, save_insertion
@@ -32,9 +44,12 @@ __all__ = [
     "OnClips",
     "OnFrames",
     "OnMap",
+    "OnTime",
     "OnTokens",
     "OnTwoMaps",
+    "OnVolume",
     "Points",
+    "PyramidPlace",
     "Scores",
     "Target",
     "Tokens",
@@ -42,9 +57,11 @@ __all__ = [
     "attention_info",
     "create_attention",
     "enable",
+    "find_pyramids",
     "find_targets",
     "from_original",
     "insert",
+    "insert_levels",
     "inserted_modules",
     "list_attentions",
     "load_insertion",

@@ -17,7 +17,8 @@ from foveal.testing import LAWS, Result, examine
 
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Registered names, or py:package.module:Class.")
+        list[str] | None,
+        typer.Argument(help="Names, mixes such as 'eca > coord', or py:package.module:Class."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every registered mechanism.")] = False,
     law: Annotated[

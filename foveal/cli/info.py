@@ -19,7 +19,9 @@ READABLE = 100
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A name that `foveal list` shows.")],
+    name: Annotated[
+        str, typer.Argument(help="A name of `foveal list`, or a mix such as 'eca > coord'.")
+    ],
     json: AsJson = False,
 ) -> None:
     """Show a mechanism's card: paper, mathematics, options, cost.

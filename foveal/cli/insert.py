@@ -12,6 +12,7 @@ from foveal.core.errors import FovealError
 from foveal.surgery.hosts import host_input, load_host
 from foveal.surgery.insert import Init, Insertion, Position
 from foveal.surgery.insert import insert as insert_into
+from foveal.surgery.levels import insert_levels
 from foveal.surgery.saved import save_insertion
 
 
@@ -19,7 +20,9 @@ def insert(
     model: Annotated[
         str, typer.Argument(help="timm:NAME, torchvision:NAME or py:package.module:factory.")
     ],
-    attention: Annotated[str, typer.Option(help="The mechanism, as `foveal list` names it.")],
+    attention: Annotated[
+        str, typer.Option(help="A name of `foveal list`, or a mix such as 'eca > coord'.")
+    ],
     option: Annotated[
         list[str] | None, typer.Option(help="An option of it, NAME=VALUE; again for more.")
     ] = None,
@@ -34,6 +37,14 @@ def insert(
         "after"
     ),
     init: Annotated[str, typer.Option(help="identity or paper.")] = "identity",
+    across_levels: Annotated[
+        bool,
+        typer.Option(
+            "--across-levels",
+            help="Let maps of several sizes exchange what they hold, the mechanism in each; "
+            "`foveal targets MODEL --pyramids` shows where.",
+        ),
+    ] = False,
     size: Annotated[int | None, typer.Option(help="Height and width of the image.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the mechanism's initial values.")] = 0,
     pretrained: Annotated[bool, typer.Option(help="Fetch the model's trained weights.")] = False,
@@ -44,14 +55,21 @@ def insert(
 ) -> None:
     """Insert a mechanism into a model and report what went where.
 
-    Example: foveal insert timm:resnet18 --attention cbam --option reduction=8 --where stage_ends
+    Examples: foveal insert timm:resnet18 --attention cbam --option reduction=8 --where stage_ends ·
+    foveal insert torchvision:lraspp_mobilenet_v3_large --attention eca --across-levels
+    --where backbone
     """
     import torch
 
     options = dict(parse_option(text) for text in option or [])
+    if across_levels and not where:
+        raise FovealError(
+            "--across-levels needs --where, a module that takes or returns maps of several sizes; "
+            f"foveal targets {model} --pyramids shows them"
+        )
     host = load_host(model, pretrained=pretrained)
     torch.manual_seed(seed)
-    report = insert_into(
+    report = (insert_levels if across_levels else insert_into)(
         host,
         attention,
         where=where or "stage_ends",

@@ -20,7 +20,8 @@ def measure(
         str, typer.Argument(help="timm:NAME, torchvision:NAME or py:package.module:factory.")
     ],
     attention: Annotated[
-        str | None, typer.Option(help="A mechanism to insert; without one the model stays bare.")
+        str | None,
+        typer.Option(help="A mechanism or mix to insert; without one the model stays bare."),
     ] = None,
     where: Annotated[str, typer.Option(help="Where to insert it.")] = "stage_ends",
     position: Annotated[str, typer.Option(help="after, before, replace, inside_residual.")] = (

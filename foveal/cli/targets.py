@@ -1,11 +1,13 @@
 """`foveal targets`: where a mechanism can go in a model."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from foveal.cli.output import AsJson, print_json, print_table
 from foveal.surgery.hosts import host_input, load_host
+from foveal.surgery.maps import PyramidPlace, find_pyramids
 from foveal.surgery.targets import Target, find_targets
 
 
@@ -16,6 +18,9 @@ def targets(
     every: Annotated[
         bool, typer.Option("--all", help="Every module, not only those that play a role.")
     ] = False,
+    pyramids: Annotated[
+        bool, typer.Option(help="Modules that take or return maps of several sizes instead.")
+    ] = False,
     size: Annotated[int | None, typer.Option(help="Height and width of the image.")] = None,
     json: AsJson = False,
 ) -> None:
@@ -24,6 +29,9 @@ def targets(
     Examples: foveal targets timm:resnet18 · foveal targets torchvision:swin_t --json
     """
     example = host_input(model, size=size, batch=2)
+    if pyramids:
+        _show_pyramids(find_pyramids(load_host(model), example), model, json)
+        return
     found = find_targets(load_host(model), example)
     if json:
         print_json([target.as_dict() for target in found])
@@ -31,6 +39,20 @@ def targets(
     shown = [target for target in found if every or target.roles]
     columns = ("module", "channels", "stride", "size", "layout", "roles")
     print_table(model, columns, [_row(target) for target in shown or found])
+
+
+def _show_pyramids(found: list[PyramidPlace], model: str, json: bool) -> None:
+    if json:
+        print_json([asdict(place) for place in found])
+        return
+    columns = ("module", "position", "channels", "sizes", "calls")
+    print_table(model, columns, [_pyramid_row(place) for place in found])
+
+
+def _pyramid_row(place: PyramidPlace) -> tuple[object, ...]:
+    channels = ", ".join(map(str, place.channels))
+    sizes = ", ".join(f"{height}×{width}" for height, width in place.sizes)
+    return place.path, place.position, channels, sizes, place.calls
 
 
 def _row(target: Target) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from foveal.core.cost import evaluate_cost, stated_cost
+from foveal.core.errors import FovealError, did_you_mean
 from foveal.core.signature import Layout, inputs_of, need, output_of
 
 
@@ -56,6 +57,24 @@ class Card:
         """The options and their defaults, as the constructor has them."""
         parameters = list(inspect.signature(self.cls).parameters.values())[1:]
         return {p.name: p.default for p in parameters}
+
+    def build(self, channels: int, **options: Any) -> nn.Module:
+        """A new module; options must be ones that `check_options` lets pass."""
+        return self.cls(channels, **options)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Refuse options that the mechanism does not take.
+
+        Raises:
+            FovealError: naming the first one, near ones, and all that there are.
+        """
+        for option in options:
+            if option not in self.options:
+                known = ", ".join(self.options) or "none"
+                raise FovealError(
+                    f"{self.name} has no option {option!r}{did_you_mean(option, self.options)} "
+                    f"Its options: {known}"
+                )
 
     @property
     def explanations(self) -> dict[str, str]:

@@ -138,6 +138,70 @@ class OnFrames(nn.Module):
         return self.mechanism.attention_map(x.flatten(0, 1))  # pyright: ignore
 
 
+class OnTime(nn.Module):
+    """Let a mechanism over maps take a video: the course of every position over time becomes a map
+    of its own, T high and 1 wide.
+
+    Of a mechanism over tokens, in `OnMap`, every frame thus becomes a token; a convolution sees the
+    frames before and after.
+
+    Shape: (B, T, C, H, W) → (B, T, C, H, W).
+
+    >>> OnTime(nn.Identity())(torch.rand(2, 3, 8, 5, 7)).shape
+    torch.Size([2, 3, 8, 5, 7])
+    """
+
+    def __init__(self, mechanism: nn.Module):
+        super().__init__()
+        self.mechanism = mechanism
+
+    def forward(self, x: Video) -> Video:
+        courses = self.mechanism(self._courses(x))[..., 0].mT
+        return courses.unflatten(0, (x.shape[0], *x.shape[3:])).permute(0, 3, 4, 1, 2)
+
+    def attention_map(self, x: Video) -> Tensor:
+        """The mechanism's weights for B · H · W positions, one after the other."""
+        return self.mechanism.attention_map(self._courses(x))  # pyright: ignore
+
+    @staticmethod
+    def _courses(x: Tensor) -> Tensor:
+        """(B · H · W, C, T, 1), with the channels last in memory, so that tokens lie as they are
+        read."""
+        _check_rank(x, 5, "OnTime takes a video (B, T, C, H, W)")
+        return x.permute(0, 3, 4, 1, 2).flatten(0, 2).mT[..., None]
+
+
+class OnVolume(nn.Module):
+    """Let a mechanism over maps take a video: its frames become one map, each below the last.
+
+    A mechanism over tokens, in `OnMap`, thus sees every position of every frame, and one that
+    weighs channels the video as a whole. A convolution sees the first row of a frame beside the
+    last row of the one before.
+
+    Shape: (B, T, C, H, W) → (B, T, C, H, W).
+
+    >>> OnVolume(nn.Identity())(torch.rand(2, 3, 8, 5, 7)).shape
+    torch.Size([2, 3, 8, 5, 7])
+    """
+
+    def __init__(self, mechanism: nn.Module):
+        super().__init__()
+        self.mechanism = mechanism
+
+    def forward(self, x: Video) -> Video:
+        y = self.mechanism(self._one(x))
+        return y.unflatten(2, (x.shape[1], x.shape[3])).transpose(1, 2)
+
+    def attention_map(self, x: Video) -> Tensor:
+        """The mechanism's weights for the one map."""
+        return self.mechanism.attention_map(self._one(x))  # pyright: ignore
+
+    @staticmethod
+    def _one(x: Tensor) -> Tensor:
+        _check_rank(x, 5, "OnVolume takes a video (B, T, C, H, W)")
+        return x.transpose(1, 2).flatten(2, 3)
+
+
 class OnClips(nn.Module):
     """Let a mechanism over video take it with the channels before the time, as 3-D convolutions
     have it.

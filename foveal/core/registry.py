@@ -27,6 +27,10 @@ ENTRY_POINT_GROUP = "foveal.attention"
 _cards: dict[str, Card] = {}
 _plugins_loaded = False
 
+_SIGNS = "|>()"
+"""What no name has, and every notation but that of a single mechanism."""
+_read_notation: Callable[[str], Card] | None = None
+
 ModuleClass = TypeVar("ModuleClass", bound=type[nn.Module])
 
 
@@ -100,7 +104,7 @@ def create_attention(name: str, channels: int, **options: Any) -> nn.Module:
     """Build a mechanism by name.
 
     Args:
-        name: one of `list_attentions()`.
+        name: one of `list_attentions()`, or a mix of them such as `"eca > coord"`.
         channels: channels C of the feature map or the tokens.
         options: the mechanism's own options; those left out take the paper's defaults.
 
@@ -110,17 +114,13 @@ def create_attention(name: str, channels: int, **options: Any) -> nn.Module:
 
     >>> create_attention("eca", channels=256, kernel_size=5)(torch.rand(1, 256, 7, 7)).shape
     torch.Size([1, 256, 7, 7])
+    >>> create_attention("se | sa_spatial > coord", channels=256).notation
+    'se | sa_spatial > coord'
     """
     card = attention_info(name)
     check_channels(name, channels)
-    for option in options:
-        if option not in card.options:
-            known = ", ".join(card.options) or "none"
-            raise FovealError(
-                f"{name} has no option {option!r}{did_you_mean(option, card.options)} "
-                f"Its options: {known}"
-            )
-    return card.cls(channels, **options)
+    card.check_options(options)
+    return card.build(channels, **options)
 
 
 def check_channels(name: str, channels: Any) -> None:
@@ -172,11 +172,11 @@ def list_attentions(
 
 
 def attention_info(name: str) -> Card:
-    """The card of a mechanism.
+    """The card of a mechanism, or of a mix of mechanisms.
 
     Raises:
         FovealError: if the name is unknown (near names are suggested) or ambiguous (its meanings
-            are listed).
+            are listed), or a notation cannot be read; the message then points at the place.
 
     >>> attention_info("eca").paper
     'Wang et al., ECA-Net, CVPR 2020'
@@ -186,12 +186,24 @@ def attention_info(name: str) -> Card:
         return _cards[name]
     if not isinstance(name, str):
         raise FovealError(f"{name!r} is not the name of an attention; `foveal list` shows them")
+    if _read_notation is not None and any(sign in name for sign in _SIGNS):
+        return _read_notation(name)
     if name.lower() in AMBIGUOUS:
         raise FovealError(_meanings(name.lower()))
     raise FovealError(
         f"there is no attention {name!r}{did_you_mean(name, _cards)} "
         "`foveal list` shows all that there are"
     )
+
+
+def register_notation(read: Callable[[str], Card]) -> None:
+    """Let a text that is no name be taken wherever a name is.
+
+    Args:
+        read: makes a card of a text with one of the signs | > ( ), or raises a FovealError.
+    """
+    global _read_notation
+    _read_notation = read
 
 
 def _meanings(name: str) -> str:

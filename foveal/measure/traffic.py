@@ -102,8 +102,11 @@ class _Recorder(TorchDispatchMode):
         result = func(*args, **kwargs)
         outputs = _tensors(result)
         if not _only_looks(func, inputs, outputs):
-            read = _bytes_read(func, name, args, kwargs, outputs)
-            written = _bytes(_distinct([*outputs, *_written(func, args, kwargs)]))
+            if name in PUTTING:
+                read, written = _bytes_put(*args, **kwargs)
+            else:
+                read = _bytes_read(func, name, args, kwargs, outputs)
+                written = _bytes(_distinct([*outputs, *_written(func, args, kwargs)]))
             self.kernels[name] += read > 0
             self.moved += read + written
         for tensor in outputs:
@@ -126,6 +129,20 @@ OVERWRITING = {"copy_", "fill_", "zero_", "bernoulli_", "uniform_", "normal_"}
 
 PICKING = {"index", "index_select", "gather", "embedding", "take", "_unsafe_index"}
 """Operations that read from their first argument only as much as they return."""
+
+PUTTING = {"index_put_", "_index_put_impl_"}
+"""Operations that touch of their first argument only what they put there."""
+
+
+def _bytes_put(
+    x: Tensor, places: Any, values: Tensor, accumulate: bool = False, *_: Any
+) -> tuple[int, int]:
+    """Read and written: the places and the values, and what they are added to."""
+    read = _bytes(_distinct(_tensors((places, values))))
+    shape = torch.broadcast_shapes(*[p.shape for p in places if p is not None])
+    put = math.prod(shape) * x.element_size()
+    put *= math.prod(n for n, p in zip(x.shape, [*places, *[None] * x.ndim]) if p is None)  # noqa: B905
+    return read + put * accumulate, put
 
 
 def _bytes_read(func: Any, name: str, args: tuple, kwargs: dict, outputs: list[Tensor]) -> int:

@@ -46,8 +46,15 @@ def variant_facts(study: Study, variant: Variant) -> dict[str, Any]:
         "paths": ", ".join((study.plan.get("places") or {}).get(variant.name, ())),
         "position": variant.position,
         "init": variant.init,
-        "options": ", ".join(f"{k}={v!r}" for k, v in variant.options.items()) or "defaults",
+        "options": _options(variant),
     }
+
+
+def _options(variant: Variant) -> str:
+    options = [f"{k}={v!r}" for k, v in variant.options.items()]
+    if variant.anneal and variant.role != "matched":
+        options.append("temperature from {start:g} to {end:g}".format(**variant.anneal))
+    return ", ".join(options) or "defaults"
 
 
 def seed_facts(study: Study) -> list[dict[str, Any]]:

@@ -1,12 +1,24 @@
 """The report: one page, and its table in three more formats."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from foveal.core.errors import require
 from foveal.core.files import write_whole
+from foveal.report.branch_plots import branch_key, shade, weight_limits, weight_plot
+from foveal.report.branches import (
+    MOST_CLASSES,
+    branch_columns,
+    branch_data,
+    branch_rows,
+    telling_classes,
+    unweighed,
+    weighed,
+    written,
+)
 from foveal.report.facts import ROLES, seed_facts, settings, variant_facts
 from foveal.report.figure import role_key
 from foveal.report.forest import forest
@@ -40,8 +52,9 @@ def write_report(study_folder: str | Path) -> list[Path]:
     """Write a study's report into its folder `report/`.
 
     One page that needs nothing but itself (`index.html`), and its tables as `table.md`,
-    `table.tex` (for booktabs) and `table.csv` (unrounded). The same study gives the same bytes. A
-    study under way may be reported; what it does not hold yet is said to be missing.
+    `table.tex` (for booktabs) and `table.csv` (unrounded); `weights.csv` where mixes weigh their
+    branches. The same study gives the same bytes. A study under way may be reported; what it does
+    not hold yet is said to be missing.
 
     Args:
         study_folder: the folder that `foveal study` wrote.
@@ -59,12 +72,15 @@ def write_report(study_folder: str | Path) -> list[Path]:
     study = load_study(study_folder)
     scale = scale_of(study)
     rows = verdict_rows(study)
+    parts = weighed(study)
     contents = {
         "index.html": page(study, rows, scale),
         "table.md": _markdown(study, rows, scale),
         "table.tex": _latex(study, rows, scale),
         "table.csv": csv(rows),
     }
+    if parts:
+        contents["weights.csv"] = csv(list(branch_data(parts)))
     folder = study.folder / "report"
     return [write_whole(folder / name, content) for name, content in contents.items()]
 
@@ -103,6 +119,10 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
         tradeoffs=[(safe(pair[0]), pair[1]) for pair in tradeoffs if pair],
         curves=[(name, safe(plot)) for name, plot in learning_curves(study, scale)],
         curves_cut=late_start(study) is not None,
+        mixes=_mixes(study),
+        unweighed=unweighed(study),
+        most_classes=MOST_CLASSES,
+        branch_key=lambda i: safe(branch_key(i)),
         breakable=lambda name: safe(re.sub(r"([_/@.-])", r"\1<wbr>", str(safe.escape(name)))),
         key=lambda role, line=False: safe(role_key(role, line)),
         unseen=unseen(study, rows, scale),
@@ -115,20 +135,51 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
     return text + "\n"
 
 
+def _mixes(study: Study) -> list[dict[str, Any]]:
+    """For the page: each variant that weighs branches, with a plot and the classes of each part."""
+    safe = require("markupsafe", "report").Markup
+    parts = weighed(study)
+    mixes: dict[str, dict[str, Any]] = {}
+    for number, part in enumerate(parts):
+        mix = {"name": part.variant, "attention": part.attention, "parts": []}
+        lines = [
+            (name, [(written(spread), shade(spread, part)) for spread in spreads])
+            for name, spreads in telling_classes(part)
+        ]
+        mixes.setdefault(part.variant, mix)["parts"].append(
+            {
+                "part": part,
+                "plot": safe(weight_plot(part, number, weight_limits(parts))),
+                "all": [written(spread) for spread in part.epochs[-1]],
+                "lines": lines,
+            }
+        )
+    return list(mixes.values())
+
+
 _SHOWN_ELSEWHERE = frozenset(
-    ("name", "config", "variants", "seeds", "environment", "places", "notes", "power")
+    (
+        *("name", "config", "variants", "seeds", "environment", "places", "notes", "power"),
+        "classes",
+    )
 )
 
 
-def _tables(study: Study, scale: Scale) -> list[list[Column]]:
-    return [verdict_columns(scale)] + ([cost_columns()] if study.costs else [])
+def _tables(
+    study: Study, rows: Sequence[Row], scale: Scale
+) -> Iterator[tuple[Sequence[Row], list[Column]]]:
+    yield rows, verdict_columns(scale)
+    if study.costs:
+        yield rows, cost_columns()
+    if parts := weighed(study):
+        yield branch_rows(parts), branch_columns()
 
 
 def _markdown(study: Study, rows: Sequence[Row], scale: Scale) -> str:
-    tables = [markdown(c, cells(rows, c, scale)) for c in _tables(study, scale)]
+    tables = [markdown(c, cells(r, c, scale)) for r, c in _tables(study, rows, scale)]
     return "\n".join([*tables, f"{subtitle(study)}. {note(study, rows, scale)}\n"])
 
 
 def _latex(study: Study, rows: Sequence[Row], scale: Scale) -> str:
-    tables = [latex(c, cells(rows, c, scale)) for c in _tables(study, scale)]
+    tables = [latex(c, cells(r, c, scale)) for r, c in _tables(study, rows, scale)]
     return "\n".join([f"% {' '.join(study.name.split())}: {subtitle(study)}\n", *tables])

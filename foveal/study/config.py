@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foveal.core.errors import FovealError, did_you_mean
+from foveal.core.errors import FovealError
 from foveal.core.registry import attention_info
+from foveal.study.names import name_of
 from foveal.study.yaml_reader import FieldError, from_yaml
 from foveal.surgery.hosts.load import split_spec
 from foveal.train.fit import Recipe
@@ -37,6 +38,9 @@ class DataConfig:
     test_share: float = 0.25
     train_limit: int | None = None
     test_limit: int | None = None
+    feedback_share: float = 0.0
+    """Share of the training pictures that no variant trains on, for weights by feedback to be
+    judged on; the test pictures decide nothing."""
 
     def __post_init__(self) -> None:
         kind = self.source in ("digits", "folder") or self.source.startswith("torchvision:")
@@ -44,6 +48,8 @@ class DataConfig:
         if self.source != "digits":
             _check(self.root is not None, "source", f"source {self.source!r} needs a root: folder")
         _check(0 < self.test_share < 1, "test_share", "test_share must lie between 0 and 1")
+        share = "feedback_share must be from 0 up to 1"
+        _check(0 <= self.feedback_share < 1, "feedback_share", share)
         for name in ("image_size", "train_limit", "test_limit"):
             _positive(getattr(self, name), name)
 
@@ -80,16 +86,31 @@ class TrainingConfig(Recipe):
 
 
 @dataclass(frozen=True)
+class AnnealConfig:
+    """The temperature of a mix's weightings, changed by the same factor at every step."""
+
+    start: float
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self.start, "start")
+        _positive(self.end, "end")
+
+
+@dataclass(frozen=True)
 class VariantConfig:
-    """A mechanism at places."""
+    """A mechanism, or a mix of mechanisms, at places."""
 
     attention: str
+    """A name, or a notation such as `eca > coord`."""
     name: str | None = None
-    """Default: the mechanism's name."""
+    """Default: the mechanism's name; for a mix one made of its notation."""
     where: str | list[str] = "stage_ends"
     position: str = "after"
     init: str = "identity"
     options: dict[str, Any] = field(default_factory=dict)
+    anneal: AnnealConfig | None = None
+    """For a mix: the temperature of its weightings at the first step and at the last."""
 
     def __post_init__(self) -> None:
         try:
@@ -98,21 +119,17 @@ class VariantConfig:
             raise FieldError("attention", str(error)) from error
         reason = f"{self.attention} cannot be studied in a model's places: it {card.need}"
         _check(card.drop_in, "attention", reason)
-        for option in self.options:
-            near = did_you_mean(option, card.options)
-            known = ", ".join(card.options) or "none"
-            _check(
-                option in card.options,
-                "options",
-                f"{self.attention} has no option {option!r}{near} Its options: {known}",
-            )
+        try:
+            card.check_options(self.options)
+        except FovealError as error:
+            raise FieldError("options", str(error)) from error
         if self.name is not None:
             _check_name(self.name)
         _check(bool(self.where), "where", "where must name at least one place")
 
     @property
     def label(self) -> str:
-        return self.name or self.attention
+        return self.name or name_of(attention_info(self.attention).name)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.measure.environment import environment
 from foveal.study.config import CONTROLS, StudyConfig
+from foveal.study.mixes import check_mix
 from foveal.study.power import Outlook, outlook
 from foveal.study.records import Variant
 from foveal.study.variants import (
@@ -41,6 +42,8 @@ class Prepared:
     """For each seed the hashes that every run of it must have."""
     seconds_per_seed: float
     """Estimated time to train all variants once, on one core."""
+    classes: tuple[str, ...]
+    """What the pictures show."""
 
     def plan(self) -> dict[str, Any]:
         """What plan.json holds."""
@@ -51,6 +54,7 @@ class Prepared:
             "seeds": self.config.seed_list,
             "places": {name: list(paths) for name, paths in self.places.items()},
             "notes": self.notes,
+            "classes": list(self.classes),
             "power": asdict(self.outlook),
             "environment": environment(),
         }
@@ -92,6 +96,7 @@ def prepare(config: StudyConfig) -> Prepared:
                 continue
             try:
                 built = build(config, variant, seed, data)
+                check_mix(variant, built.model, data)
                 seconds += _try_out(built.model, data, config)
             except FovealError as error:
                 raise FovealError(f"variant {variant.name}: {error}") from error
@@ -101,7 +106,8 @@ def prepare(config: StudyConfig) -> Prepared:
             if variant.role == "matched":
                 notes += _size_note(variant, sizes)
         pairing = _pairing(config, data)
-    return Prepared(config, variants, places, notes, describe_power(config), pairing, seconds)
+    power = describe_power(config)
+    return Prepared(config, variants, places, notes, power, pairing, seconds, data.classes)
 
 
 def _wanted(config: StudyConfig) -> Iterator[Variant]:

@@ -34,6 +34,27 @@ class Variant:
     init: str = "identity"
     control_of: str | None = None
     """For a frozen or matched control, the variant it stands beside."""
+    anneal: dict[str, float] | None = None
+    """The temperature of a mix's weightings, at the `start` and at the `end` of the training."""
+
+
+@dataclass(frozen=True)
+class BranchWeights:
+    """How a part of a mix weighed its branches, in one run; means over test images and positions.
+
+    Of each list of weights the first belongs to the first branch, and so on.
+    """
+
+    place: str
+    """The module of the host that the mix belongs to."""
+    node: str
+    """The part, by its notation; what runs again in the same pass ends in ` (2)` and so on."""
+    branches: list[str]
+    epochs: list[list[float]]
+    """One entry per epoch."""
+    classes: list[list[float] | None] | None
+    """After the last epoch, one entry per class, None for a class without images; None if the
+    weights are the same for every image."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,8 @@ class Run:
     """Hash of the order of the training images; equal for all variants of one seed."""
     parameters: int
     seconds: float
+    weights: list[BranchWeights] = field(default_factory=list)
+    """One entry for each part of a mix that weighs its branches."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +163,7 @@ def load_study(folder: str | Path) -> Study:
     plan = _read(folder / "plan.json")
     try:
         variants = [Variant(**v) for v in plan["variants"]]
-        runs = [Run(**_read(path)) for path in sorted(folder.glob("runs/*/seed-*.json"))]
+        runs = [_run(_read(path)) for path in sorted(folder.glob("runs/*/seed-*.json"))]
         costs = [
             Cost(**_pair(c, "latency_ratio_interval")) for c in _read(folder / "costs.json", [])
         ]
@@ -173,6 +196,11 @@ def _read(path: Path, default: Any = None) -> Any:
         raise FovealError(
             f"{path} is damaged ({error}); delete it to have it made again"
         ) from error
+
+
+def _run(data: dict[str, Any]) -> Run:
+    weights = [BranchWeights(**weights) for weights in data.get("weights", [])]
+    return Run(**data | {"weights": weights})
 
 
 def _pair(data: dict[str, Any], key: str) -> dict[str, Any]:

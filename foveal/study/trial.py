@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from foveal.study.config import StudyConfig
+from foveal.study.mixes import Beside
 from foveal.study.records import Run, Variant
 from foveal.study.variants import build, study_data
 from foveal.surgery.groups import param_groups
@@ -30,6 +31,7 @@ def run_trial(
     with reproducible():
         built = build(config, variant, seed, data)
         groups = param_groups(built.model, lr_mult=recipe.insertion_lr, lr=recipe.learning_rate)
+        beside = Beside(variant, built.model, data)
         fitted = fit(
             built.model,
             data,
@@ -37,6 +39,7 @@ def run_trial(
             seed=seed,
             groups=groups,
             on_epoch=on_epoch,
+            callbacks=beside.callbacks,
         )
     return Run(
         variant=variant.name,
@@ -47,4 +50,5 @@ def run_trial(
         order_hash=fitted.order_hash,
         parameters=built.parameters,
         seconds=round(time.perf_counter() - start, 3),
+        weights=beside.weights(),
     )

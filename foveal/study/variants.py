@@ -1,7 +1,7 @@
 """The variants of a study, and each as a model."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -42,6 +42,7 @@ def study_data(config: DataConfig) -> ImageData:
         test_share=config.test_share,
         train_limit=config.train_limit,
         test_limit=config.test_limit,
+        feedback_share=config.feedback_share,
     )
 
 
@@ -58,21 +59,13 @@ def attention_variant(config: VariantConfig) -> Variant:
         where=config.where,
         position=config.position,
         init=config.init,
+        anneal=None if config.anneal is None else asdict(config.anneal),
     )
 
 
 def control(of: Variant, role: Any) -> Variant:
-    """The control of a variant: at the same places, by the same surgery."""
-    return Variant(
-        name=f"{of.name}-{role}",
-        role=role,
-        attention=of.attention,
-        options=of.options,
-        where=of.where,
-        position=of.position,
-        init=of.init,
-        control_of=of.name,
-    )
+    """The control of a variant: at the same places, by the same surgery, in the same training."""
+    return replace(of, name=f"{of.name}-{role}", role=role, control_of=of.name)
 
 
 def build(config: StudyConfig, variant: Variant, seed: int, data: ImageData) -> Built:

@@ -44,6 +44,7 @@ def build(
     if not isinstance(mechanism, nn.Module):
         raise FovealError(f"{place}: {attention!r} returned {mechanism!r} and not a module")
     _require_drop_in(type(mechanism).__name__, type(mechanism))
+    _check_size(mechanism, spot, place)
     adapted = _adapt(mechanism, spot, place)
     _try_out(adapted, spot, place)
     return adapted
@@ -144,6 +145,16 @@ def _adapt(mechanism: nn.Module, spot: Spot, place: str) -> nn.Module:
             "mechanism over tokens"
         )
     return OnTokens(mechanism, grid=feature.size, prefix_tokens=feature.prefix_tokens)
+
+
+def _check_size(mechanism: nn.Module, spot: Spot, place: str) -> None:
+    """Refuse a place whose map is smaller than the pyramid that is to be made of it."""
+    for part in mechanism.modules():
+        if spot.feature.size is not None and hasattr(part, "check_size"):
+            try:
+                part.check_size(*spot.feature.size)  # pyright: ignore[reportCallIssue]
+            except FovealError as error:
+                raise FovealError(f"{place}: {error}") from error
 
 
 def _try_out(adapted: nn.Module, spot: Spot, place: str) -> None:

@@ -55,6 +55,16 @@ class Inserted(nn.Module):
             m = y + strength[0] * (m - y)
         return m.to(y.dtype)
 
+    @torch.jit.unused
+    def change_output(self, output: Any) -> Any:
+        """What a module returned, changed by a mechanism that takes it."""
+        return change_first(output, lambda y: self(y, y))
+
+    @torch.jit.unused
+    def change_call(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """What a module is given, changed by a mechanism that takes it."""
+        return change_given(args, kwargs, self)
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
@@ -96,7 +106,7 @@ class After(Hook):
         inserted = self.inserted(module)
         if not inserted.enabled:
             return None
-        return change_first(output, lambda y: inserted(y, y))
+        return inserted.change_output(output)
 
 
 class Before(Hook):
@@ -106,7 +116,7 @@ class Before(Hook):
         inserted = self.inserted(module)
         if not inserted.enabled:
             return None
-        return change_given(args, kwargs, inserted)
+        return inserted.change_call(args, kwargs)
 
 
 class Beside(Hook):

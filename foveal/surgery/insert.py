@@ -34,8 +34,9 @@ class Place:
     """The path of the inserted module."""
     attention: str
     channels: int
+    """That the mechanism is built for."""
     layout: str
-    """What the host speaks there: `map`, `tokens` or `channels_last`."""
+    """What the host speaks there: `map`, `tokens`, `channels_last`, `clip` or several `maps`."""
     position: str
     calls: int
     """How often it runs in one forward pass."""
@@ -87,8 +88,9 @@ def insert(
 
     Args:
         model: any host; not yet compiled, scripted or wrapped for several processes.
-        attention: a registered name, or a callable that takes the channels (and the options) and
-            returns a module; its `forward` annotation says its layout, a map if there is none.
+        attention: a registered name, a mix of such as `"eca > coord"`, or a callable that takes the
+            channels (and the options) and returns a module; its `forward` annotation says its
+            layout, a map if there is none.
         where: a path, pattern, `regex:`, preset (`stage_ends`, `last_stage`, `every_block`,
             `backbone.last2`) or a list of these; see `foveal.surgery.where.choose`.
         position: `after` a module, taking its output; `before` it, taking its input; `replace`:
@@ -192,7 +194,9 @@ def report(
             path=spot.path,
             module=one.entry["module"],
             attention=one.entry["attention"] or type(one.mechanism).__name__,
-            channels=one.entry["channels"],
+            channels=one.entry.get(
+                "width", one.entry["channels"]
+            ),  # of several maps: the common one
             layout=one.entry["layout"],
             position=one.entry["position"],
             calls=spot.calls,

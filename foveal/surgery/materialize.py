@@ -17,7 +17,6 @@ from foveal.surgery.hook import (
     Inserted,
     Instead,
     change_first,
-    change_given,
     first_given,
 )
 
@@ -62,15 +61,18 @@ class WrappedAny(Wrapped):
         inserted = self.inserted
         if not inserted.enabled:
             return self.host(*args, **kwargs)
-        x = first_given(args, kwargs)
         if self.position == "instead":
+            x = first_given(args, kwargs)
             y = inserted(x, x)
             return y if self.outputs is None else (y, *[None] * (self.outputs - 1))
         if self.position == "before":
-            args, kwargs = change_given(args, kwargs, inserted)
+            args, kwargs = inserted.change_call(args, kwargs)
             return self.host(*args, **kwargs)
         output = self.host(*args, **kwargs)
-        return change_first(output, lambda y: inserted(x if self.position == "beside" else y, y))
+        if self.position == "beside":
+            x = first_given(args, kwargs)
+            return change_first(output, lambda y: inserted(x, y))
+        return inserted.change_output(output)
 
 
 def materialize(model: nn.Module, example_input: Any = None) -> nn.Module:

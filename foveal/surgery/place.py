@@ -92,7 +92,7 @@ def spot_at(path: str, position: str, traced: Trace) -> Spot:
                 "it can replace only a module that keeps it too"
             )
         outputs = _outputs(path, calls)
-    holder = _holder(call.module, path)
+    holder = holder_of(call.module, path)
     simple = all(c.simple for c in calls)
     return Spot(path, call.module, holder, position, feature, outputs, simple, len(calls))
 
@@ -160,7 +160,7 @@ def _first_element(path: str, traced: Trace) -> str:
     return path
 
 
-def _holder(module: nn.Module, path: str) -> tuple[str, ...]:
+def holder_of(module: nn.Module, path: str) -> tuple[str, ...]:
     """What holds the mechanism of a module that runs its children: the last leaf inside it."""
     if not is_container(module):
         return ()

@@ -13,6 +13,7 @@ from foveal.surgery.build import build, imported_class
 from foveal.surgery.example import keep_random_state
 from foveal.surgery.hook import Inserted
 from foveal.surgery.insert import PLAN_FORMAT, Insertion, plan_of, put_in, report
+from foveal.surgery.levels import repeat_levels
 from foveal.surgery.place import Spot, spot_at
 from foveal.surgery.trace import Trace, trace
 
@@ -80,15 +81,14 @@ def load_insertion(
     """
     plan, weights = _read(Path(path))
     traced = trace(model, example_input)
-    found = [_spot(entry, traced) for entry in plan["places"]]
-    inserted = []
+    found, inserted = [], []
     with keep_random_state(model):
-        for i, (entry, spot) in enumerate(zip(plan["places"], found, strict=True)):
-            mechanism = build(_attention(entry), spot, entry["options"])
-            one = Inserted(mechanism, 0.0 if entry["init"] == "identity" else None, dict(entry))
+        for i, entry in enumerate(plan["places"]):
+            spot, one = _repeated(model, entry, traced)
             prefix = f"{i}."
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             _load(one, own, entry["path"], Path(path))
+            found.append(spot)
             inserted.append(one)
     change = put_in(model, found, inserted, traced.example, silent=False)
     return report(model, found, inserted, change, {})
@@ -119,14 +119,24 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return plan, weights
 
 
+def _repeated(model: nn.Module, entry: dict[str, Any], traced: Trace) -> tuple[Spot, Inserted]:
+    """The place of the plan in this host, and what goes there, with its weights as at birth."""
+    if entry["path"] not in traced.calls:
+        raise FovealError(
+            f"{type(model).__name__} has no module {entry['path']!r} that runs; the insertion was "
+            "made in another host"
+        )
+    if entry["layout"] == "maps":
+        return repeat_levels(model, _attention(entry), entry, traced)
+    spot = _spot(entry, traced)
+    mechanism = build(_attention(entry), spot, entry["options"])
+    return spot, Inserted(mechanism, 0.0 if entry["init"] == "identity" else None, dict(entry))
+
+
 def _spot(entry: dict[str, Any], traced: Trace) -> Spot:
     """The place of the plan in this host, if the host is of the same kind."""
     path = entry["path"]
     host = type(traced.root.module).__name__
-    if path not in traced.calls:
-        raise FovealError(
-            f"{host} has no module {path!r} that runs; the insertion was made in another host"
-        )
     position = "after" if entry["position"] == "inside_residual" else entry["position"]
     spot = spot_at(path, position, traced)
     there = (spot.feature.channels, spot.feature.layout)

@@ -55,8 +55,9 @@ def check_attention(
     """Check a mechanism against every law, and raise if it breaks one.
 
     Args:
-        mechanism: a registered name, a class, or a callable `channels -> nn.Module`. The layout is
-            read from the annotation of `forward`; a module without one is taken to speak maps.
+        mechanism: a name or a mix of names, a class, or a callable `channels -> nn.Module`. The
+            layout is read from the annotation of `forward`; a module without one is taken to speak
+            maps.
         expected: laws that it is known to break, each with the reason; a registered mechanism's own
             `limits` are known already. A law that is excused and kept is a broken law: the excuse
             has outlived the fault.

@@ -25,7 +25,7 @@ class Subject:
     """A mechanism under test.
 
     Args:
-        mechanism: a registered name, a class, or any callable `channels -> nn.Module`.
+        mechanism: a name or a mix of names, a class, or any callable `channels -> nn.Module`.
         options: passed on to the constructor.
     """
 

@@ -79,6 +79,8 @@ class ImageData:
     classes: tuple[str, ...]
     channels: int
     size: int
+    feedback: Any | None = None
+    """Pictures that neither train nor test, for what is decided while a model trains."""
 
 
 def load_data(
@@ -89,6 +91,7 @@ def load_data(
     test_share: float = 0.25,
     train_limit: int | None = None,
     test_limit: int | None = None,
+    feedback_share: float = 0.0,
 ) -> ImageData:
     """Load pictures for training and testing, always split in the same way.
 
@@ -99,6 +102,7 @@ def load_data(
         test_share: share that tests, where a folder has no train/ and test/ of its own.
         train_limit: train on at most so many pictures, drawn once.
         test_limit: test on at most so many pictures, drawn once.
+        feedback_share: share of the training pictures that is kept out of training, drawn once.
 
     Raises:
         FovealError: if there is no such source, or nothing (or too little) to learn from.
@@ -132,12 +136,14 @@ def load_data(
             f"data source {source!r} is empty: {len(data.train)} pictures to train on and "
             f"{len(data.test)} to test on"
         )
+    train, feedback = _kept_out(_at_most(data.train, train_limit), feedback_share)
     return ImageData(
-        _at_most(data.train, train_limit),
+        train,
         _at_most(data.test, test_limit),
         data.classes,
         data.channels,
         data.size,
+        feedback,
     )
 
 
@@ -160,7 +166,7 @@ def read_all(data: ImageData) -> None:
     Raises:
         FovealError: naming the first picture that cannot be read.
     """
-    for part in (data.train, data.test):
+    for part in (data.train, data.test, data.feedback or ()):
         for start in range(0, len(part), 256):
             part.__getitems__(range(start, min(start + 256, len(part))))
 
@@ -187,6 +193,17 @@ def _at_most(dataset: Any, limit: int | None) -> Any:
         return dataset
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(SPLIT_SEED))
     return Part(dataset, order[:limit].tolist())
+
+
+def _kept_out(dataset: Any, share: float) -> tuple[Any, Any | None]:
+    """A training set without a share of its pictures, and these."""
+    if not share:
+        return dataset, None
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(SPLIT_SEED + 1))
+    kept = max(1, round(share * len(dataset)))
+    if kept >= len(dataset):
+        raise FovealError(f"feedback_share={share} of {len(dataset)} pictures leaves none to train")
+    return Part(dataset, order[kept:].tolist()), Part(dataset, order[:kept].tolist())
 
 
 def _square(image: "Image", size: int, channels: int) -> Tensor:

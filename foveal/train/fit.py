@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +47,7 @@ def fit(
     seed: int,
     groups: list[dict[str, Any]] | None = None,
     on_epoch: Callable[[int], None] | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Fitted:
     """Train a model in place and test it after every epoch; the last epoch counts.
 
@@ -59,6 +60,7 @@ def fit(
         seed: of the order of the pictures, and of whatever the model draws while it trains.
         groups: parameter groups of the optimiser. Default: all parameters in one.
         on_epoch: called with the number of every finished epoch.
+        callbacks: Lightning's, called while it trains.
     """
     lightning = require("lightning", "study")
     from foveal.train.module import Classifier
@@ -89,6 +91,7 @@ def fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             deterministic=True,
+            callbacks=list(callbacks),
         )
         try:
             trainer.fit(module, train, test)

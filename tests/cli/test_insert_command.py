@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from run_command import run_command
 
 from foveal.surgery.hosts import load_host
@@ -47,3 +48,39 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
     assert said.code == 2
     assert message in said.err
     assert len(said.err.strip().splitlines()) == 1
+
+
+NECK = """
+from torch import nn
+
+
+class Neck(nn.Module):
+    def forward(self, x):
+        return {"fine": x, "coarse": x[..., ::2, ::2]}
+
+
+def host():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), Neck())
+"""
+
+
+def test_levels_of_a_pyramid(tmp_path, monkeypatch) -> None:
+    (tmp_path / "neck_of_two.py").write_text(NECK, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    host = "py:neck_of_two:host"
+    said = run_command("targets", host, "--pyramids", "--size", 18, "--json")
+    (place,) = json.loads(said.out)
+    assert (place["path"], place["position"]) == ("1", "after")
+    assert place["sizes"] == [[16, 16], [8, 8]]
+    assert "16×16, 8×8" in run_command("targets", host, "--pyramids", "--size", 18).out
+    put = ("insert", host, "--attention", "eca > coord", "--across-levels", "--size", 18)
+    out = tmp_path / "levels.safetensors"
+    report = json.loads(run_command(*put, "--where", "1", "--out", out, "--json").out)
+    assert report["largest_change"] == 0
+    assert report["heard"]
+    assert report["plan"]["places"][0]["layout"] == "maps"
+    again = load_insertion(load_host(host), out, torch.rand(1, 3, 18, 18))
+    assert again.parameters_added == report["parameters_added"]
+    said = run_command(*put)
+    assert said.code == 2
+    assert "--across-levels needs --where" in said.err

@@ -10,8 +10,10 @@ from foveal import (
     OnClips,
     OnFrames,
     OnMap,
+    OnTime,
     OnTokens,
     OnTwoMaps,
+    OnVolume,
     create_attention,
 )
 
@@ -151,6 +153,35 @@ def test_every_frame_is_a_map_of_its_own():
     assert OnFrames(inner).attention_map(x).shape == (8, 3, 1, 1)
     with pytest.raises(FovealError, match="OnFrames takes a video"):
         OnFrames(inner)(x[0])
+
+
+def test_every_position_has_a_course_over_time():
+    x = torch.rand(2, 4, 3, 5, 6)
+    inner = Seen()
+    y = OnTime(inner)(x)
+    assert inner.shape == (60, 3, 4, 1)
+    assert (y - x)[1, :, 1, 2, 3].round().tolist() == [4, 5, 6, 7]
+    eca = create_attention("eca", 3)
+    for i, j in ((0, 0), (2, 5)):
+        course = x[..., i, j].mT[..., None]
+        torch.testing.assert_close(OnTime(eca)(x)[..., i, j], eca(course)[..., 0].mT)
+    assert OnTime(eca).attention_map(x).shape == (60, 3, 1, 1)
+    with pytest.raises(FovealError, match="OnTime takes a video"):
+        OnTime(eca)(x[0])
+
+
+def test_a_volume_is_one_map_of_all_frames():
+    x = torch.rand(2, 4, 3, 5, 6)
+    inner = Seen()
+    y = OnVolume(inner)(x)
+    assert inner.shape == (2, 3, 20, 6)
+    assert (y - x)[0, :, 1, 2, 3].round().tolist() == [120 + 15 + 30 * t for t in range(4)]
+    eca = create_attention("eca", 3)
+    weights = OnVolume(eca).attention_map(x)
+    assert weights.shape == (2, 3, 1, 1)
+    torch.testing.assert_close(OnVolume(eca)(x), x * weights[:, None])
+    with pytest.raises(FovealError, match="OnVolume takes a video"):
+        OnVolume(eca)(x[0])
 
 
 def test_clips_have_the_channels_before_the_time():

@@ -20,6 +20,11 @@ class Do(nn.Module):
         return self.what(x)
 
 
+def put(x, values, accumulate):
+    """Two images of the four, by their numbers."""
+    return x.index_put_((torch.tensor([2, 0]),), values, accumulate)
+
+
 def in_x(what, mode="infer"):
     x = torch.rand(4, 8, 16, 16, requires_grad=mode == "train")
     found = count_traffic(Do(what), x, mode)
@@ -43,6 +48,8 @@ def in_x(what, mode="infer"):
         (lambda x: torch.empty_like(x), 0, 1),
         (lambda x: torch.zeros_like(x), 1, 1),
         (lambda x: torch.empty_like(x).copy_(x), 2, 1),
+        (lambda x: put(torch.empty_like(x), x[:2], accumulate=False), 1, 1 + 4 / N),
+        (lambda x: put(torch.empty_like(x), x[:2], accumulate=True), 1.5, 1 + 4 / N),
         (lambda x: x[0, 0, 0][torch.zeros(3, dtype=torch.long)], (3 + 3 + 6 + 6) / N, 9 / N),
     ],
 )

@@ -2,6 +2,7 @@ import pytest
 
 from foveal import FovealError
 from foveal.study.config import StudyConfig, VariantConfig, load_config
+from foveal.study.names import LONGEST, name_of
 from foveal.study.power import outlook
 
 GOOD = """\
@@ -43,6 +44,8 @@ def test_defaults_are_filled_in(tmp_path):
         ("  learning_rate: .nan", "  learning_rate: 1e-3", 9, "learning_rate=nan must be above"),
         ("  - attention: ecaa", "  - attention: eca", 3, "did you mean eca"),
         ("    options: {kernel: 5}", "    options: {kernel_size: 5}", 5, "no option 'kernel'"),
+        ("  - attention: eca > cord", "  - attention: se", 6, "eca > cord\n        ^^^^"),
+        ("  - attention: eca > se", "  - attention: eca", 5, "is a mix and takes no option"),
         ("    options: [5]", "    options: {kernel_size: 5}", 5, "options must be keys"),
         ("  - attention: eca", "  - attention: se", 3, "would be called eca"),
         ("seeds: [3, 3]", "seeds: [3, 5, 7]", 10, "holds one twice"),
@@ -55,6 +58,9 @@ def test_defaults_are_filled_in(tmp_path):
         ("data: {source: folder}", "seeds: [3, 5, 7]", 10, "needs a root"),
         ("without_controls: [none]", "seeds: [3, 5, 7]", 10, "must stay"),
         ("without_controls: [matchd]", "seeds: [3, 5, 7]", 10, "no control 'matchd'"),
+        ("data: {feedback_share: 1.0}", "seeds: [3, 5, 7]", 10, "feedback_share must be"),
+        ("    anneal: {start: 0}", "    options: {kernel_size: 5}", 5, "start=0.0 must be above"),
+        ("    anneal: {from: 5}", "    options: {kernel_size: 5}", 5, "no key 'from'"),
         ("alpha: 2", "seeds: [3, 5, 7]", 10, "alpha must lie"),
     ],
 )
@@ -102,3 +108,33 @@ def test_the_builtin_study_can_see():
     assert len(config.variants) >= 3
     assert not config.without_controls
     assert not outlook(len(config.seed_list), len(config.variants)).blind
+
+
+def test_a_mix_has_a_name_that_a_folder_can_have(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "name: try\nvariants:\n"
+        "  - attention: eca>coord\n"
+        "  - attention: sum(se | sa_spatial, weights=fixed(0.7, 0.3))\n"
+        "  - attention: (se | sa_spatial) > coord\n"
+    )
+    assert [v.label for v in load_config(path).variants] == [
+        "eca-then-coord",
+        "sum-se+sa_spatial-weights-fixed-0.7-0.3",
+        "se+sa_spatial-then-coord",
+    ]
+
+
+def test_mixes_that_would_share_a_name_are_refused():
+    with pytest.raises(FovealError, match=r"would be called se\+coord-then-eca"):
+        StudyConfig("x", [VariantConfig("(se | coord) > eca"), VariantConfig("se | coord > eca")])
+    with pytest.raises(FovealError, match="would be called eca-then-coord"):
+        StudyConfig("x", [VariantConfig("eca > coord"), VariantConfig("eca>coord")])
+
+
+def test_long_notations_are_cut_and_told_apart():
+    chains = [" > ".join(["coord"] * n) for n in (9, 10)]
+    first, second = map(name_of, chains)
+    assert first != second
+    assert max(map(len, (first, second))) <= LONGEST
+    assert first.startswith("coord-then-coord-then-")

@@ -1,5 +1,6 @@
 """One weight per channel."""
 
+from foveal.attention.channel.bam_channel import BAMChannel
 from foveal.attention.channel.ca_channel import CAChannel
 from foveal.attention.channel.danet_channel import DANetChannel
 from foveal.attention.channel.dhsa import DHSA
@@ -33,6 +34,7 @@ __all__ = [
     "SOCA",
     "SRM",
     "XCA",
+    "BAMChannel",
     "CAChannel",
     "DANetChannel",
     "GCTGated",

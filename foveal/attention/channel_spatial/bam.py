@@ -1,32 +1,15 @@
 """Bottleneck attention module."""
 
-from itertools import pairwise
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foveal.attention.channel.bam_channel import channel_scores
+from foveal.attention.spatial.bam_spatial import spatial_scores
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
-from foveal.ops.norm import BatchNorm1d, BatchNorm2d
 from foveal.ops.several_gates import gate_and_add
 from foveal.ops.width import hidden_width
-
-
-def _channel_scores(channels: int, hidden: int, layers: int) -> nn.Sequential:
-    widths = [channels, *[hidden] * layers]
-    stages: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        stages += [nn.Linear(before, after, bias=False), BatchNorm1d(after), nn.ReLU()]
-    return nn.Sequential(*stages, nn.Linear(hidden, channels))
-
-
-def _spatial_scores(channels: int, hidden: int, convs: int, dilation: int) -> nn.Sequential:
-    stages = [nn.Conv2d(channels, hidden, 1, bias=False), BatchNorm2d(hidden), nn.ReLU()]
-    for _ in range(convs):
-        conv = nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation, bias=False)
-        stages += [conv, BatchNorm2d(hidden), nn.ReLU()]
-    return nn.Sequential(*stages, nn.Conv2d(hidden, 1, 1))
 
 
 @register_attention("bam", paper="Park et al., BAM, BMVC 2018", arxiv="1807.06514")
@@ -81,8 +64,8 @@ class BAM(nn.Module):
             )
         self.hidden = hidden_width(channels, reduction, hidden=hidden)
         self.num_layers, self.num_convs, self.combine = num_layers, num_convs, combine
-        self.channel = _channel_scores(channels, self.hidden, num_layers)
-        self.spatial = _spatial_scores(channels, self.hidden, num_convs, dilation)
+        self.channel = channel_scores(channels, self.hidden, num_layers)
+        self.spatial = spatial_scores(channels, self.hidden, num_convs, dilation)
 
     def _gate(self, x: Map) -> Float[Tensor, "b c h w"]:
         channel = self.channel(x.mean((2, 3)))[..., None, None]

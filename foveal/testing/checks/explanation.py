@@ -1,12 +1,12 @@
 """Laws about `attention_map`: it shows what forward used."""
 
-import re
 from collections.abc import Iterator
 from itertools import permutations
 
 import torch
 from torch import Tensor, nn
 
+from foveal.core.explained import attention_range
 from foveal.testing.attending import ExplicitAttention, Recorder
 from foveal.testing.law import BrokenLawError, difference, law, require_close, require_finite
 from foveal.testing.subject import Subject
@@ -54,7 +54,7 @@ def _weights(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def _require_range(module: nn.Module, weights: Tensor, x: Tensor) -> None:
-    stated = stated_range(Subject.mechanism(module).attention_map.__doc__)  # pyright: ignore
+    stated = attention_range(Subject.mechanism(module))
     low, high = stated or UNIT
     least, most = weights.min().item(), weights.max().item()
     if least < low - 1e-5 or most > high + 1e-5:
@@ -70,19 +70,6 @@ def _require_range(module: nn.Module, weights: Tensor, x: Tensor) -> None:
             f"the map {tuple(weights.shape)} is no gate on {tuple(x.shape)}, and its "
             f"{'rows' if pairs else 'weights'} do not sum to 1"
         )
-
-
-def stated_range(doc: str | None) -> tuple[float, float] | None:
-    """The range that a docstring states.
-
-    >>> stated_range("One weight per channel, in (-1, 1).")
-    (-1.0, 1.0)
-    """
-    found = re.search(r"\bin [(\[]([-\d.∞]+), ([-\d.∞]+)[)\]]", doc or "")
-    if not found:
-        return None
-    low, high = (float(number.replace("∞", "inf")) for number in found.groups())
-    return low, high
 
 
 def _require_used(module: nn.Module, weights: Tensor, x: Tensor) -> None:

@@ -1,0 +1,96 @@
+"""Weights of a mix that follow a metric while it trains."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import nn
+
+from foveal.core.errors import FovealError
+from foveal.mix.feedback import Feedback
+from foveal.train.fit import scores
+
+
+class GiveFeedback(Callback):
+    """Tell every feedback weighting in a model how good the model is, between two epochs.
+
+    Nothing is moved after the last epoch: what is tested then has been trained with its weights.
+    The weights and their history are buffers of the model and are saved with it; this callback
+    keeps the number of the epoch, so that a training resumed from a checkpoint gives what one that
+    was not interrupted gives.
+
+    Args:
+        judge: gives a number for a model, the larger the better, from pictures that the training
+            does not see. It is called in evaluation mode and without gradients.
+
+    Raises:
+        FovealError: when the training starts, if the model has no feedback weighting.
+    """
+
+    def __init__(self, judge: Callable[[nn.Module], float]):
+        self.judge = judge
+        self.judged = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not feedback_weightings(pl_module):
+            raise FovealError("there is nothing to tell: the model has no feedback weighting")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch <= self.judged:  # the first, or one that is gone on with
+            return
+        self.judged = trainer.current_epoch
+        with _judging(pl_module):
+            metric = self.judge(pl_module)
+        for weighting in feedback_weightings(pl_module):
+            weighting.feedback(metric)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"judged": self.judged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.judged = state_dict["judged"]
+
+
+def feedback_weightings(model: nn.Module) -> list[Feedback]:
+    """Every weighting by feedback inside a model.
+
+    >>> len(feedback_weightings(create_attention("mean(se | eca, weights=feedback)", 16)))
+    1
+    """
+    return [module for module in model.modules() if isinstance(module, Feedback)]
+
+
+def accuracy_on(pictures: Any, batch_size: int = 256) -> Callable[[nn.Module], float]:
+    """A judge: the share of pictures that a model puts into their class.
+
+    Args:
+        pictures: a set that takes a list of indices by `__getitems__`.
+        batch_size: how many pictures are looked at together.
+    """
+
+    def judge(model: nn.Module) -> float:
+        device = next(model.parameters()).device
+        right = 0
+        for start in range(0, len(pictures), batch_size):
+            batch = range(start, min(start + batch_size, len(pictures)))
+            inputs, labels = pictures.__getitems__(batch)
+            answers = scores(model(inputs.to(device))).argmax(1)
+            right += int((answers == labels.to(device)).sum())
+        return right / len(pictures)
+
+    return judge
+
+
+@contextmanager
+def _judging(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; each module's own mode comes back."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
