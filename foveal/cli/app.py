@@ -2,7 +2,7 @@
 
 import typer
 
-from foveal.cli import check, choose, info, insert, list_, measure, report, study, targets
+from foveal.cli import check, choose, info, insert, list_, measure, report, study, targets, yolo
 
 app = typer.Typer(
     name="foveal",
@@ -25,3 +25,4 @@ for name, verb in {
     "study": study.study,
 }.items():
     app.command(name)(verb)
+app.add_typer(yolo.app, name="yolo")
