@@ -100,13 +100,22 @@ class After(Hook):
 
 
 class Before(Hook):
-    """Forward pre-hook: the mechanism takes what the module is given."""
+    """Forward pre-hook: the mechanism takes what the module is given.
+
+    Args:
+        name, holder: as for every hook.
+        item: which of the tensors given, for a module that takes a list of them.
+    """
+
+    def __init__(self, name: str, holder: tuple[str, ...] = (), item: int = 0):
+        super().__init__(name, holder)
+        self.item = item
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict) -> Any:
         inserted = self.inserted(module)
         if not inserted.enabled:
             return None
-        return change_given(args, kwargs, inserted)
+        return change_given(args, kwargs, inserted, self.item)
 
 
 class Beside(Hook):
@@ -186,9 +195,13 @@ def change_first(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return type(value)(items)
 
 
-def change_given(args: tuple, kwargs: dict[str, Any], inserted: Inserted) -> tuple[tuple, dict]:
-    """The arguments of a call with the first tensor changed, also where it is given again:
+def change_given(
+    args: tuple, kwargs: dict[str, Any], inserted: Inserted, item: int = 0
+) -> tuple[tuple, dict]:
+    """The arguments of a call with one tensor changed, also where it is given again:
     self-attention is given the same tensor as query, key and value."""
+    if item:
+        return change_one(args, item, lambda x: inserted(x, x)), kwargs
     x = first_given(args, kwargs)
     y = inserted(x, x)
     if args and not isinstance(args[0], Tensor):  # inside a list or a mapping
@@ -197,6 +210,24 @@ def change_given(args: tuple, kwargs: dict[str, Any], inserted: Inserted) -> tup
         tuple(y if value is x else value for value in args),
         {name: y if value is x else value for name, value in kwargs.items()},
     )
+
+
+def change_one(value: Any, item: int, change: Callable[[Tensor], Tensor]) -> Any:
+    """Nested tuples and lists with the tensor of that number changed.
+
+    >>> change_one(([torch.ones(1), torch.ones(1)],), 1, lambda x: x + 1)
+    ([tensor([1.]), tensor([2.])],)
+    """
+    count = -1
+
+    def walk(part: Any) -> Any:
+        nonlocal count
+        if isinstance(part, Tensor):
+            count += 1
+            return change(part) if count == item else part
+        return type(part)(walk(inner) for inner in part) if isinstance(part, tuple | list) else part
+
+    return walk(value)
 
 
 def first_given(args: Any, kwargs: dict[str, Any]) -> Tensor:
