@@ -2,7 +2,19 @@
 
 import typer
 
-from foveal.cli import check, choose, info, insert, list_, measure, report, study, targets, yolo
+from foveal.cli import (
+    check,
+    choose,
+    info,
+    insert,
+    list_,
+    measure,
+    report,
+    study,
+    targets,
+    transfer,
+    yolo,
+)
 
 app = typer.Typer(
     name="foveal",
@@ -23,6 +35,7 @@ for name, verb in {
     "measure": measure.measure,
     "report": report.report,
     "study": study.study,
+    "transfer": transfer.transfer,
 }.items():
     app.command(name)(verb)
 app.add_typer(yolo.app, name="yolo")
