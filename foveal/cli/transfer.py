@@ -9,7 +9,7 @@ from rich.markup import escape
 from foveal.cli.output import AsJson, console, print_json, print_table
 
 if TYPE_CHECKING:
-    from foveal.yolo.transfer import Transfer
+    from foveal.yolo.weights import Transfer
 
 SHOWN = 12
 
@@ -38,7 +38,7 @@ def transfer(
 
     Example: foveal transfer yolov8n.pt yolov8n-cbam.yaml --out yolov8n-cbam.pt
     """
-    from foveal.yolo.transfer import transfer as move
+    from foveal.yolo.weights import transfer as move
 
     found = move(old, new, out, scale=scale, classes=classes)
     if json:

@@ -9,7 +9,7 @@ from yolo_models import built, channels_after, with_row
 
 from foveal.core.errors import FovealError
 from foveal.yolo.models import build_model, open_checkpoint, read_yaml
-from foveal.yolo.transfer import correspondence, load_transferred, transfer
+from foveal.yolo.weights import correspondence, load_transferred, transfer
 
 pytest.importorskip("ultralytics")
 
