@@ -1,6 +1,7 @@
 """Foveal: does attention help my model on my data, which kind, where, and can I ship it?"""
 
 from foveal import attention as attention  # registers the literature
+from foveal import yolo as yolo  # lets the surgery know ultralytics' models; imports none of it
 from foveal.core.card import Card
 from foveal.core.errors import FovealError, MissingExtraError
 from foveal.core.layout import OnChannelsLast, OnClips, OnFrames, OnMap, OnTokens, OnTwoMaps
