@@ -5,6 +5,7 @@ import typer
 from foveal.cli import (
     check,
     choose,
+    doctor,
     info,
     insert,
     list_,
@@ -32,6 +33,7 @@ for name, verb in {
     "choose": choose.choose,
     "insert": insert.insert,
     "check": check.check,
+    "doctor": doctor.doctor,
     "measure": measure.measure,
     "report": report.report,
     "study": study.study,

@@ -11,17 +11,21 @@ from foveal.yolo.host import UltralyticsAdapter
 
 if TYPE_CHECKING:
     from foveal.yolo.dataset import make_dataset as make_dataset
-    from foveal.yolo.keep import keep as keep
+    from foveal.yolo.diagnosis import doctor as doctor
+    from foveal.yolo.keeping import keep as keep
     from foveal.yolo.model import RTDETR as RTDETR
     from foveal.yolo.model import YOLO as YOLO
     from foveal.yolo.rows import register as register
+    from foveal.yolo.weights import transfer as transfer
 
 _HOMES = {
     "RTDETR": "model",
     "YOLO": "model",
-    "keep": "keep",
+    "doctor": "diagnosis",
+    "keep": "keeping",
     "make_dataset": "dataset",
     "register": "rows",
+    "transfer": "weights",
 }
 
 register_adapter(UltralyticsAdapter())

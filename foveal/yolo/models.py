@@ -11,6 +11,7 @@ from torch import nn
 
 from foveal.core.errors import FovealError
 from foveal.yolo.package import ultralytics
+from foveal.yolo.rows import register
 
 TASKS = {
     "detect": "DetectionModel",
@@ -132,7 +133,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def build_model(
     content: dict[str, Any], *, scale: str | None = None, classes: int | None = None
 ) -> nn.Module:
-    """Build the model that a YAML describes, with fresh weights.
+    """Build the model that a YAML describes, with fresh weights; it may name Foveal's mechanisms.
 
     Args:
         content: of `read_yaml`.
@@ -142,7 +143,7 @@ def build_model(
     Raises:
         FovealError: if a layer is not known or does not fit.
     """
-    ultralytics()
+    register()
     from ultralytics.nn import tasks
 
     content = deepcopy(content)
@@ -160,15 +161,8 @@ def build_model(
         return getattr(tasks, name)(
             content, ch=content.get("channels", 3), nc=classes, verbose=False
         )
-    except KeyError as error:
-        unknown = error.args[0] if error.args else error
-        where = [i for i, row in enumerate(rows) if row[2] == unknown]
-        if not where:
-            raise FovealError(f"the model cannot be built: no key {unknown!r}") from error
-        raise FovealError(
-            f"layer {where[0]} is {unknown!r}, which neither ultralytics nor Foveal knows; "
-            "`foveal list` names what Foveal has"
-        ) from error
+    except FovealError:
+        raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise FovealError(f"the model cannot be built: {reason}") from error

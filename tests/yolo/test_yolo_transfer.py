@@ -77,6 +77,11 @@ def test_an_edited_model_computes_what_the_old_one_did():
     assert torch.equal(old(x)[0], new(x)[0])
 
 
+def test_a_mechanism_of_foveals_in_the_yaml():
+    new = build_model(with_row(read_yaml("yolov8n.yaml"), 3, [-1, 1, "cbam", []]))
+    assert correspondence(built("yolov8n.yaml"), new).moved == 355
+
+
 def test_two_edits_and_a_layer_taken_out():
     content = cbam_after("yolov8n.yaml", 2)
     content = with_row(content, 17, [-1, 1, "CBAM", [64]])
@@ -133,7 +138,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path):
         ((tmp_path / "no.pt", "yolov8n.yaml"), "no checkpoint"),
         ((old, "nowhere.yaml"), "there is no file"),
         ((old, "https://example.org/yolov8n.yaml"), "nothing is downloaded"),
-        ((old, unknown), "layer 3 is 'NoSuchThing'"),
+        ((old, unknown), "row 3 of the YAML names 'NoSuchThing'"),
     ):
         with pytest.raises(FovealError, match=words):
             transfer(*arguments)
