@@ -104,7 +104,7 @@ class UltralyticsAdapter:
         settings = {**(network.yaml.get(SETTINGS) or {}), "plan": whole}  # pyright: ignore
         network.yaml = KeptYaml({**network.yaml, SETTINGS: settings})  # pyright: ignore
         if network is not model:
-            from foveal.yolo.keep import keep
+            from foveal.yolo.keeping import keep
 
             keep(model)
             model.predictor = None  # it owns a copy from before

@@ -168,6 +168,23 @@ def test_fuse_half_and_copies_keep_it():
     assert torch.allclose(predictions(half)[0], want, rtol=2e-2, atol=0.5)
 
 
+def test_mixed_precision_is_silent_too():
+    """In training as well, where the head returns something else; ultralytics itself trains in
+    mixed precision on a GPU only."""
+    bare, model = network("yolov8n.yaml"), network("yolov8n.yaml")
+    foveal.insert(model, "cbam", where=["neck.out", "head.in"])
+    x = torch.rand(2, 3, 64, 96)
+    results = []
+    for each in (bare, model):
+        with torch.autocast("cpu", torch.bfloat16):
+            results.append(list(tensors_in(each.train()(x))))
+        sum(t.float().mean() for t in results[-1]).backward()  # pyright: ignore
+    assert len(results[0]) == len(results[1]) > 3
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    inserted = foveal.inserted_modules(model).values()
+    assert all(one.strength.grad.abs().sum() > 0 for one in inserted)  # pyright: ignore
+
+
 def test_the_head_remembers_nothing_of_the_example():
     model = network("yolov8n.yaml")
     before = predictions(model)
