@@ -2,7 +2,7 @@
 
 import typer
 
-from foveal.cli import yolo_dataset
+from foveal.cli import yolo_dataset, yolo_train
 
 app = typer.Typer(
     help="For the YOLO families: data made here, and training with attention.",
@@ -13,3 +13,4 @@ for name, verb in {
     "dataset": yolo_dataset.dataset,
 }.items():
     app.command(name)(verb)
+app.command("train", context_settings=yolo_train.CONTEXT)(yolo_train.train)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from foveal.yolo.model import RTDETR as RTDETR
     from foveal.yolo.model import YOLO as YOLO
     from foveal.yolo.rows import register as register
+    from foveal.yolo.training import train as train
     from foveal.yolo.weights import transfer as transfer
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "keep": "keeping",
     "make_dataset": "dataset",
     "register": "rows",
+    "train": "training",
     "transfer": "weights",
 }
 
