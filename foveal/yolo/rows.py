@@ -68,13 +68,18 @@ def _mechanisms(d: dict[str, Any], known: set[str]) -> dict[int, tuple[str, dict
     """
     names = {name.lower(): name for name in list_attentions()}
     found = {}
-    for i, (_, _, module, args) in enumerate(_rows(d)):
+    for i, (source, _, module, args) in enumerate(_rows(d)):
         if module in known or module.startswith(("nn.", "torchvision.ops.")):
             continue
         if module.isidentifier() and module.lower() not in names:
             raise FovealError(
                 f"row {i} of the YAML names {module!r}, which is neither a layer of ultralytics "
                 f"nor a mechanism{did_you_mean(module, [*known, *names])}"
+            )
+        if not isinstance(source, int):
+            raise FovealError(
+                f"row {i} of the YAML: {module} takes the output of one layer, not of {source}; put "
+                "it after a Concat if it is to see several"
             )
         options = args[0] if len(args) == 1 else args
         if args and not isinstance(options, dict):
@@ -120,10 +125,7 @@ def _put_in(layers: nn.Sequential, rows: dict[int, tuple[str, dict[str, Any]]], 
 
 def _layer(place: nn.Module, i: int, x: Any, name: str, options: dict[str, Any]) -> nn.Module:
     if not isinstance(x, Tensor) or x.ndim != 4:
-        raise FovealError(
-            f"row {i} of the YAML: {name} takes the output of one layer, a map; put it after a "
-            "Concat if it is to see several"
-        )
+        raise FovealError(f"row {i} of the YAML: {name} takes a map, which layer {i - 1} is not")
     channels, size = x.shape[1], (x.shape[2], x.shape[3])
     feature = Feature(tuple(x.shape), x.dtype, x.device, "map", channels, size, 0)
     spot = Spot(f"row {i}", place, (), "after", feature, None, True, 1)
