@@ -6,6 +6,7 @@ from foveal.cli import (
     check,
     choose,
     doctor,
+    export,
     info,
     insert,
     list_,
@@ -40,4 +41,5 @@ for name, verb in {
     "transfer": transfer.transfer,
 }.items():
     app.command(name)(verb)
+app.command("export", context_settings=export.CONTEXT)(export.export)
 app.add_typer(yolo.app, name="yolo")

@@ -78,8 +78,8 @@ def _mechanisms(d: dict[str, Any], known: set[str]) -> dict[int, tuple[str, dict
             )
         if not isinstance(source, int):
             raise FovealError(
-                f"row {i} of the YAML: {module} takes the output of one layer, not of {source}; put "
-                "it after a Concat if it is to see several"
+                f"row {i} of the YAML: {module} takes the output of one layer, not of {source}; "
+                "put it after a Concat if it is to see several"
             )
         options = args[0] if len(args) == 1 else args
         if args and not isinstance(options, dict):
