@@ -263,7 +263,7 @@ def _entry(
         "path": spot.path,
         "attention": spec,
         "options": options,
-        "position": position,
+        "position": position if position == "inside_residual" else spot.position,
         "init": init,
         "channels": spot.feature.channels,
         "layout": spot.feature.layout,

@@ -138,7 +138,7 @@ def _judge(comparisons: list[Comparison], tolerance: float, to: str) -> None:
 
 
 def _opened(path: Path) -> Any:
-    from ultralytics import YOLO
+    from foveal.yolo.model import YOLO
 
     model = YOLO(str(path))
     if wrapped_network(model) is None:

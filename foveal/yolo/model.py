@@ -12,6 +12,7 @@ from foveal.yolo.host import wrapped_network
 from foveal.yolo.kept_yaml import SETTINGS
 from foveal.yolo.package import ultralytics
 from foveal.yolo.rows import register
+from foveal.yolo.transposed import matrix_transpose_exports
 
 ultralytics()
 
@@ -85,6 +86,11 @@ class Keeping(_Base):
                 network.yaml[SETTINGS] = settings  # pyright: ignore
         with _our_command():
             return super().tune(use_ray, iterations, *args, **kwargs)
+
+    def export(self, **kwargs: Any) -> str:
+        """Export, as ultralytics does; `foveal.yolo.export` also runs what was exported."""
+        with matrix_transpose_exports():
+            return super().export(**kwargs)
 
     def _settings(
         self, network: Any, freeze_host: bool | None, attention_lr: float | None
