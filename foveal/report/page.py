@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foveal.core.errors import require
 from foveal.core.files import write_whole
+from foveal.report.details import detail_tables
 from foveal.report.facts import ROLES, seed_facts, settings, variant_facts
 from foveal.report.figure import role_key
 from foveal.report.forest import forest
@@ -75,7 +76,7 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
     safe = require("markupsafe", "report").Markup
     source = files("foveal.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    columns, costs = verdict_columns(scale), cost_columns()
+    columns, costs = verdict_columns(scale, _larger(study)), cost_columns()
     asked = any(row["role"] == "attention" for row in rows)
     tradeoffs = [
         tradeoff(rows, scale, "parameters", "more parameters than the bare host, %", relative=True),
@@ -92,7 +93,8 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
         roles={row["role"] for row in rows},
         role_words=ROLES,
         level=LEVEL,
-        metric=scale.metric,
+        metric=scale.title,
+        details=detail_tables(study, scale),
         verdict_columns=columns,
         verdict_body=cells(rows, columns, scale),
         verdict_note=note(study, rows, scale),
@@ -120,8 +122,12 @@ _SHOWN_ELSEWHERE = frozenset(
 )
 
 
+def _larger(study: Study) -> bool:
+    return any(variant.role == "larger" for variant in study.variants)
+
+
 def _tables(study: Study, scale: Scale) -> list[list[Column]]:
-    return [verdict_columns(scale)] + ([cost_columns()] if study.costs else [])
+    return [verdict_columns(scale, _larger(study))] + ([cost_columns()] if study.costs else [])
 
 
 def _markdown(study: Study, rows: Sequence[Row], scale: Scale) -> str:

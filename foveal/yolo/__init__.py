@@ -6,6 +6,7 @@ Nothing of ultralytics is imported before something that needs it is called.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from foveal.study.kinds import register_kind
 from foveal.surgery.hosts.adapter import register_adapter
 from foveal.yolo.host import UltralyticsAdapter
 
@@ -33,6 +34,11 @@ _HOMES = {
 }
 
 register_adapter(UltralyticsAdapter())
+register_kind(
+    # a study of detection names its model and its data in a word each
+    lambda content: isinstance(content.get("model"), str) and isinstance(content.get("data"), str),
+    lambda: import_module("foveal.yolo.study_config").DetectionConfig,
+)
 
 
 def __getattr__(name: str) -> Any:
