@@ -2,6 +2,7 @@
 
 from foveal import attention as attention  # registers the literature
 from foveal import mix as mix  # lets a notation stand for a name
+from foveal import yolo as yolo  # lets the surgery know ultralytics' models; imports none of it
 from foveal.core.card import Card
 from foveal.core.errors import FovealError, MissingExtraError
 from foveal.core.layout import (

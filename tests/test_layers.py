@@ -12,7 +12,7 @@ import foveal
 ROOT = Path(foveal.__file__).parent
 LAYERS = (
     *("core", "ops", "attention", "originals", "mix", "surgery", "measure", "choose"),
-    *("explain", "train", "study", "export", "report", "testing", "cli"),
+    *("explain", "train", "study", "export", "report", "yolo", "testing", "cli"),
 )
 LIGHT = {"torch", "einops", "jaxtyping", "foveal", *sys.stdlib_module_names}
 """All that core to surgery may import before they are asked for anything."""

@@ -2,7 +2,21 @@
 
 import typer
 
-from foveal.cli import check, choose, info, insert, list_, measure, report, study, targets
+from foveal.cli import (
+    check,
+    choose,
+    doctor,
+    export,
+    info,
+    insert,
+    list_,
+    measure,
+    report,
+    study,
+    targets,
+    transfer,
+    yolo,
+)
 
 app = typer.Typer(
     name="foveal",
@@ -20,8 +34,12 @@ for name, verb in {
     "choose": choose.choose,
     "insert": insert.insert,
     "check": check.check,
+    "doctor": doctor.doctor,
     "measure": measure.measure,
     "report": report.report,
     "study": study.study,
+    "transfer": transfer.transfer,
 }.items():
     app.command(name)(verb)
+app.command("export", context_settings=export.CONTEXT)(export.export)
+app.add_typer(yolo.app, name="yolo")

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from foveal.cli.output import AsJson, console, print_json, print_table
 from foveal.core.errors import require
-from foveal.report.numbers import LEVEL
+from foveal.report.numbers import LEVEL, scale_of
 from foveal.report.table import Row, verdict_rows
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HEADINGS = (
     "variant",
     "role",
-    "accuracy",
+    "metric",
     "difference",
     "p (Holm)",
     "verdict",
@@ -60,19 +60,21 @@ def study(
 
     Without a configuration, runs the built-in study: a small network, digits among clutter.
 
+    Where its `model` is a YOLO's YAML or checkpoint and `data` a detection dataset's data.yaml, the
+    study is one of detection.
+
     Examples: foveal study · foveal study flowers.yaml --out studies/flowers · foveal study --resume
     """
-    for module in ("lightning", "scipy", "sklearn", "torchmetrics"):
-        if find_spec(module) is None:  # they take seconds to import, and workers do that
-            require(module, "study")
     from foveal.study.config import load_config
-    from foveal.study.prepare import prepare
     from foveal.study.run import run_study
     from foveal.study.workers import default_workers
 
     chosen = load_config(config)
+    for module, extra in chosen.libraries.items():
+        if find_spec(module) is None:  # they take seconds to import, and workers do that
+            require(module, extra)
     if dry_run:
-        _show_plan(prepare(chosen), workers or default_workers(), json)
+        _show_plan(chosen.prepare(), workers or default_workers(), json)
         return
     remarks = Console(stderr=True)
     try:
@@ -104,11 +106,13 @@ def show_verdicts(study: Study) -> None:
     # a pipe has no width of its own
     wide = Console(width=None if console.is_terminal else WIDTH)
     cells = [_cells(row, bare) for row in rows]
-    table = _table(study.name, HEADINGS, cells)
+    metric = scale_of(study).metric
+    headings = tuple(metric if heading == "metric" else heading for heading in HEADINGS)
+    table = _table(study.name, headings, cells)
     if wide.measure(table, options=wide.options.update(max_width=1000)).maximum > wide.width:
         # the names of controls say their role
         folded = [
-            [_folded(cell) for cell in (name, *rest)] for name, _, *rest in (HEADINGS, *cells)
+            [_folded(cell) for cell in (name, *rest)] for name, _, *rest in (headings, *cells)
         ]
         table = _table(study.name, folded[0], folded[1:])
     wide.print(table, highlight=False)
@@ -170,7 +174,7 @@ def _words(row: Row) -> list[str]:
             f"{100 * row['smallest_effect']:.1f} points could have escaped."
         ]
     lines = [f"{name}: {verdict} by {_difference(row)} points."]
-    for role, what in (("matched", "a plain block of its size"), ("frozen", "its frozen gates")):
+    for role, what in _BESIDE.items():
         against = row[f"{role}_verdict"]
         if against is None:
             continue
@@ -184,11 +188,18 @@ def _words(row: Row) -> list[str]:
     return lines
 
 
+_BESIDE = {
+    "matched": "a plain block of its size",
+    "frozen": "its frozen gates",
+    "larger": "the next larger scale",
+}
+
+
 def _design(study: Study) -> str:
     asked = sum(variant.role == "attention" for variant in study.variants)
     return (
-        "Accuracy on the test pictures after the last epoch, in per cent, mean ± standard "
-        f"deviation of {len(study.seeds)} seeds. Differences are paired by seed, with {LEVEL} "
+        f"{scale_of(study).title} on the test pictures after the last epoch, in per cent, mean ± "
+        f"standard deviation of {len(study.seeds)} seeds. Differences are paired by seed, with {LEVEL} "
         "bootstrap intervals (not corrected); p is exact, corrected by Holm over the "
         f"{asked} mechanisms asked about, and over the controls among themselves. "
         "Size: parameters added. Time: of a forward pass, as a multiple of no attention's."

@@ -25,9 +25,8 @@ class OnMap(nn.Module):
 
     def forward(self, x: Map) -> Map:
         _check_rank(x, 4, "OnMap takes a map (B, C, H, W)")
-        height = x.shape[2]
-        tokens = self.mechanism(rearrange(x, "b c h w -> b (h w) c"))
-        return rearrange(tokens, "b (h w) c -> b c h w", h=height)
+        tokens = self.mechanism(x.flatten(2).mT)
+        return tokens.mT.reshape(x.shape)  # einops' numbers would be constants to torch.jit.trace
 
     def attention_map(self, x: Map) -> Tensor:
         return self.mechanism.attention_map(rearrange(x, "b c h w -> b (h w) c"))  # pyright: ignore

@@ -12,6 +12,7 @@ ROLES = {
     "attention": "attention",
     "frozen": "frozen random gates",
     "matched": "plain block of the same size",
+    "larger": "the next larger scale",
 }
 
 
@@ -59,9 +60,10 @@ def _options(variant: Variant) -> str:
 
 def seed_facts(study: Study) -> list[dict[str, Any]]:
     lines = []
+    larger = {v.name for v in study.variants if v.role == "larger"}  # a host of its own
     for seed in study.seeds:
         runs = [run for run in study.runs if run.seed == seed]
-        hosts = sorted({run.host_hash for run in runs})
+        hosts = sorted({run.host_hash for run in runs if run.variant not in larger})
         orders = sorted({run.order_hash for run in runs})
         lines.append(
             {

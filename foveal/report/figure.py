@@ -14,9 +14,21 @@ from typing import Any
 from foveal.core.errors import require
 
 INK, MUTED, GRID, BAND = "#1f2328", "#59636e", "#dfe3e8", "#eceff2"
-COLOURS = {"none": "#4d4d4d", "attention": "#0072B2", "matched": "#D55E00", "frozen": "#AA4499"}
-MARKERS = {"none": "D", "attention": "o", "matched": "s", "frozen": "^"}
-DASHES = {"none": (0, (4, 2)), "attention": "-", "matched": (0, (1, 1.2)), "frozen": "-."}
+COLOURS = {
+    "none": "#4d4d4d",
+    "attention": "#0072B2",
+    "matched": "#D55E00",
+    "frozen": "#AA4499",
+    "larger": "#009E73",
+}
+MARKERS = {"none": "D", "attention": "o", "matched": "s", "frozen": "^", "larger": "P"}
+DASHES = {
+    "none": (0, (4, 2)),
+    "attention": "-",
+    "matched": (0, (1, 1.2)),
+    "frozen": "-.",
+    "larger": (0, (6, 1.5)),
+}
 
 _STYLE: Mapping[str, Any] = {
     "svg.fonttype": "none",
@@ -89,7 +101,9 @@ def role_key(role: str, line: bool = False) -> str:
     """A role's mark for a key beside the plots: a marker, or its line."""
     colour = COLOURS[role]
     if line:
-        dashes = {"none": "6 3", "matched": "2 2", "frozen": "7 2 2 2"}.get(role, "none")
+        dashes = {"none": "6 3", "matched": "2 2", "frozen": "7 2 2 2", "larger": "9 2"}.get(
+            role, "none"
+        )
         shape = (
             f'<path d="M1 6H29" fill="none" stroke="{colour}" stroke-width="2.2"'
             f' stroke-dasharray="{dashes}"/>'
@@ -100,5 +114,6 @@ def role_key(role: str, line: bool = False) -> str:
         "attention": f'<circle cx="6" cy="6" r="5" fill="{colour}"/>',
         "matched": f'<rect x="2" y="2" width="8" height="8" fill="{colour}"/>',
         "frozen": f'<path d="M6 1L11.5 11H.5Z" fill="{colour}"/>',
+        "larger": f'<path d="M4 1H8V4H11V8H8V11H4V8H1V4H4Z" fill="{colour}"/>',
     }[role]
     return f'<svg width="12" height="12" aria-hidden="true">{shape}</svg>'

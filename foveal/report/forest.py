@@ -51,13 +51,20 @@ def forest(study: Study, rows: Sequence[Row], scale: Scale, narrow: bool) -> str
 def _forest_lines(study: Study, rows: Sequence[Row]) -> list[dict[str, Any]]:
     baseline = baseline_of(study)
     controls = {(v.control_of, v.role): v.name for v in study.variants}
-    beside = {"none": "", "matched": "against a plain block", "frozen": "against frozen gates"}
+    larger = next((v.name for v in study.variants if v.role == "larger"), None)
+    beside = {
+        "none": "",
+        "matched": "against a plain block",
+        "frozen": "against frozen gates",
+        "larger": "against the next larger scale",
+    }
     lines = []
     for row in rows:
         if row["role"] != "attention":
             continue
         for role, words in beside.items():
-            against = baseline if role == "none" else controls.get((row["variant"], role))
+            against = controls.get((row["variant"], role))
+            against = {"none": baseline, "larger": larger}.get(role, against)
             prefix = "" if role == "none" else f"{role}_"
             dots = paired_differences(study, row["variant"], against) if against else []
             if role != "none" and not dots and row[f"{role}_verdict"] is None:

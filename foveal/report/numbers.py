@@ -19,6 +19,15 @@ class Scale:
     difference_unit: str = "points"
     decimals: int = 1
 
+    @property
+    def title(self) -> str:
+        """The metric at the beginning of a sentence.
+
+        >>> Scale().title, Scale("mAP50-95").title
+        ('Accuracy', 'mAP50-95')
+        """
+        return self.metric.capitalize() if self.metric.islower() else self.metric
+
     def value(self, x: float | None) -> str:
         """
         >>> Scale().value(0.9134), Scale().value(None)

@@ -19,6 +19,7 @@ from foveal.report.branches import (
     weighed,
     written,
 )
+from foveal.report.details import detail_tables
 from foveal.report.facts import ROLES, seed_facts, settings, variant_facts
 from foveal.report.figure import role_key
 from foveal.report.forest import forest
@@ -91,7 +92,7 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
     safe = require("markupsafe", "report").Markup
     source = files("foveal.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    columns, costs = verdict_columns(scale), cost_columns()
+    columns, costs = verdict_columns(scale, _larger(study)), cost_columns()
     asked = any(row["role"] == "attention" for row in rows)
     tradeoffs = [
         tradeoff(rows, scale, "parameters", "more parameters than the bare host, %", relative=True),
@@ -108,7 +109,8 @@ def page(study: Study, rows: Sequence[Row], scale: Scale) -> str:
         roles={row["role"] for row in rows},
         role_words=ROLES,
         level=LEVEL,
-        metric=scale.metric,
+        metric=scale.title,
+        details=detail_tables(study, scale),
         verdict_columns=columns,
         verdict_body=cells(rows, columns, scale),
         verdict_note=note(study, rows, scale),
@@ -168,11 +170,15 @@ _SHOWN_ELSEWHERE = frozenset(
 def _tables(
     study: Study, rows: Sequence[Row], scale: Scale
 ) -> Iterator[tuple[Sequence[Row], list[Column]]]:
-    yield rows, verdict_columns(scale)
+    yield rows, verdict_columns(scale, _larger(study))
     if study.costs:
         yield rows, cost_columns()
     if parts := weighed(study):
         yield branch_rows(parts), branch_columns()
+
+
+def _larger(study: Study) -> bool:
+    return any(variant.role == "larger" for variant in study.variants)
 
 
 def _markdown(study: Study, rows: Sequence[Row], scale: Scale) -> str:

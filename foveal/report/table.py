@@ -45,7 +45,8 @@ def verdict_rows(study: Study) -> list[Row]:
     - `mean`, `sd`: the metric over the finished seeds;
     - `difference`, `low`, `high`, `p`, `p_corrected`, `verdict`, `smallest_effect`, `blind` (no
       result could have been significant) and `compared_seeds`: against no attention;
-    - `matched_…` and `frozen_…` with the first six of these: against the variant's own controls;
+    - `matched_…`, `frozen_…` and `larger_…` with the first six of these: against the variant's own
+      controls, and against a larger host;
     - `parameters`, `parameters_added`, `flops`, `flops_ratio`, `bytes_moved`, `peak_memory`,
       `latency_ratio`, `latency_low`, `latency_high`.
     """
@@ -77,9 +78,10 @@ def verdict_rows(study: Study) -> list[Row]:
             "blind": main is not None and main.smallest_effect == inf,
             "compared_seeds": main.seeds if main else None,
         }
-        for role in ("matched", "frozen"):
+        for role in ("matched", "frozen", "larger"):
+            beside = (None,) if role == "larger" else (variant.name,)
             control = next(
-                (v for v in study.variants if v.role == role and v.control_of == variant.name), None
+                (v for v in study.variants if v.role == role and v.control_of in beside), None
             )
             against = compared.get((variant.name, control.name)) if control else None
             row |= {f"{role}_{key}": value for key, value in _comparison(against).items()}
@@ -131,8 +133,13 @@ class Column:
     numeric: bool = True
 
 
-def verdict_columns(scale: Scale) -> list[Column]:
-    """What was found, in the order a reader asks for it."""
+def verdict_columns(scale: Scale, larger: bool = False) -> list[Column]:
+    """What was found, in the order a reader asks for it.
+
+    Args:
+        scale: how the metric is written.
+        larger: whether the study has a larger host among its controls.
+    """
     unit = f", {scale.unit}" if scale.unit else ""
     difference = f", {scale.difference_unit}" if scale.difference_unit else ""
     return [
@@ -147,6 +154,10 @@ def verdict_columns(scale: Scale) -> list[Column]:
         Column("verdict", lambda row, _: row["verdict"] or "–", numeric=False),
         Column("against a plain block", lambda row, s: _against(row, "matched", s), numeric=False),
         Column("against frozen gates", lambda row, s: _against(row, "frozen", s), numeric=False),
+        *(
+            [Column("against the larger", lambda row, s: _against(row, "larger", s), False)]
+            * larger
+        ),
     ]
 
 

@@ -50,10 +50,11 @@ def _beside(row: Mapping[str, Any], scale: Scale) -> str:
     beside = [
         f"{_THAN[row[f'{role}_verdict']]} {what} ({_difference(row, role, scale)})"
         for role, what in _CONTROLS.items()
-        if row[f"{role}_verdict"] is not None
+        if row.get(f"{role}_verdict") is not None
     ]
     if beside:
-        text = f" It is {' and '.join(beside)}."
+        *first, last = beside
+        text = f" It is {', '.join(first)}{' and ' * bool(first)}{last}."
     if row["verdict"] == "helps" and row["matched_verdict"] == "not distinguishable":
         text += " The gain may come from the added size rather than from attention."
     if row["verdict"] == "helps" and row["frozen_verdict"] == "not distinguishable":
@@ -69,6 +70,7 @@ _THAN = {
 _CONTROLS = {
     "matched": "a plain block of the same size",
     "frozen": "the same insertion with frozen random gates",
+    "larger": "the next larger scale of the bare model",
 }
 
 
@@ -150,7 +152,7 @@ def note(study: Study, rows: Sequence[Row], scale: Scale) -> str:
     compared = sorted({row["compared_seeds"] for row in rows if row["compared_seeds"]})
     seeds = f" over {' or '.join(map(str, compared))} seeds" if compared else ""
     return (
-        f"{scale.metric.capitalize()} on the test images after the last epoch, mean ± standard "
+        f"{scale.title} on the test images after the last epoch, mean ± standard "
         f"deviation over seeds. Differences are paired by seed{seeds}. p: paired permutation "
         "test, two-sided; corrected by Holm over the comparisons of the same kind."
     )

@@ -2,16 +2,22 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from foveal.core.errors import FovealError
 from foveal.core.registry import attention_info
+from foveal.study.kinds import kind_of
 from foveal.study.names import name_of
-from foveal.study.yaml_reader import FieldError, from_yaml
+from foveal.study.yaml_reader import FieldError, from_yaml, plain_content
 from foveal.surgery.hosts.load import split_spec
 from foveal.train.fit import Recipe
+
+if TYPE_CHECKING:
+    from foveal.study.prepare import Prepared
+    from foveal.study.records import Cost, Run, Variant
 
 CONTROLS = ("frozen", "matched")
 
@@ -133,22 +139,26 @@ class VariantConfig:
 
 
 @dataclass(frozen=True)
-class StudyConfig:
-    """A whole study.
+class Design:
+    """What every study says: what is compared, how often, and how it is judged.
 
-    >>> StudyConfig(name="try", variants=[VariantConfig("eca")]).seed_list
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    A kind of study adds what it is trained on (`data`, `model`, `training`), and how a study of it
+    is prepared, run and costed.
     """
+
+    controls: ClassVar[tuple[str, ...]] = CONTROLS
+    """The controls there are beside `none`."""
+    other_metrics: ClassVar[tuple[str, ...]] = ()
+    """Metrics judged beside the study's own; runs hold them in `details["metrics"]`."""
+    libraries: ClassVar[dict[str, str]] = {"scipy": "study"}
+    """What a study needs, and the extra that brings it."""
 
     name: str
     variants: list[VariantConfig]
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
     seeds: int | list[int] = 10
     """How many, or which."""
     without_controls: list[str] = field(default_factory=list)
-    """Controls that are refused, of `frozen` and `matched`; `none` is the baseline and stays."""
+    """Controls that are refused; `none` is the baseline and stays."""
     alpha: float = 0.05
     power: float = 0.8
     assumed_deviation: float | None = None
@@ -159,7 +169,11 @@ class StudyConfig:
         _check_name(self.name)
         _check(len(self.variants) > 0, "variants", "variants must hold at least one mechanism")
         labels = [v.label for v in self.variants]
-        taken = {*labels} & {"none", *(f"{x}-{c}" for x in labels for c in CONTROLS)}
+        taken = {*labels} & {
+            "none",
+            *self.controls,
+            *(f"{x}-{c}" for x in labels for c in self.controls),
+        }
         twice = {x for x in labels if labels.count(x) > 1} | taken
         _check(
             not twice,
@@ -173,9 +187,9 @@ class StudyConfig:
         for control in self.without_controls:
             _check(control != "none", "without_controls", "none is the baseline and must stay")
             _check(
-                control in CONTROLS,
+                control in self.controls,
                 "without_controls",
-                f"there is no control {control!r}; there is: {', '.join(CONTROLS)}",
+                f"there is no control {control!r}; there is: {', '.join(self.controls)}",
             )
         _check(0 < self.alpha < 0.5, "alpha", "alpha must lie between 0 and 0.5")
         _check(0 < self.power < 1, "power", "power must lie between 0 and 1")
@@ -186,13 +200,75 @@ class StudyConfig:
     def seed_list(self) -> list[int]:
         return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
+    @property
+    def one_gpu(self) -> bool:
+        """Whether runs share a GPU, so that one at a time is the sensible number."""
+        raise NotImplementedError
+
+    @property
+    def epochs(self) -> int:
+        """Of a run."""
+        raise NotImplementedError
+
+    def prepare(self) -> "Prepared":
+        """Everything that can go wrong before the first run does so here."""
+        raise NotImplementedError
+
+    def run(self, variant: "Variant", seed: int, on_epoch: Callable[[int], None]) -> "Run":
+        """One variant trained from one seed."""
+        raise NotImplementedError
+
+    def costs(self, prepared: "Prepared") -> "list[Cost]":
+        """What each variant costs beside the bare host."""
+        raise NotImplementedError
+
     def as_dict(self) -> dict[str, Any]:
         """The configuration with all defaults, as plain data."""
         return asdict(self)
 
 
-def load_config(path: str | Path | None = None) -> StudyConfig:
-    """Read a study's YAML file, or the built-in study's.
+@dataclass(frozen=True)
+class StudyConfig(Design):
+    """A study of a classifier.
+
+    >>> StudyConfig(name="try", variants=[VariantConfig("eca")]).seed_list
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+
+    libraries: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("lightning", "scipy", "sklearn", "torchmetrics"), "study"
+    )
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @property
+    def one_gpu(self) -> bool:
+        return self.training.device == "gpu"
+
+    @property
+    def epochs(self) -> int:
+        return self.training.epochs
+
+    def prepare(self) -> "Prepared":
+        from foveal.study.prepare import prepare
+
+        return prepare(self)
+
+    def run(self, variant: "Variant", seed: int, on_epoch: Callable[[int], None]) -> "Run":
+        from foveal.study.trial import run_trial
+
+        return run_trial(self, variant, seed, on_epoch)
+
+    def costs(self, prepared: "Prepared") -> "list[Cost]":
+        from foveal.study.costs import costs_of
+
+        return costs_of(self, prepared)
+
+
+def load_config(path: str | Path | None = None) -> Design:
+    """Read a study's YAML file, or the built-in study's, as the kind of study that it is of.
 
     Raises:
         FovealError: naming the file, the line, and for a misspelt key the near one.
@@ -206,7 +282,7 @@ def load_config(path: str | Path | None = None) -> StudyConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise FovealError(f"could not read the study's configuration {path}: {reason}") from error
-    return from_yaml(text, StudyConfig, str(path))
+    return from_yaml(text, kind_of(plain_content(text)) or StudyConfig, str(path))
 
 
 def _check_name(name: str) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from foveal.core.errors import FovealError, require
 from foveal.core.files import write_whole
-from foveal.study.config import StudyConfig
+from foveal.study.config import Design
 from foveal.study.prepare import Prepared
 from foveal.study.records import Run, Study, load_study, write_json
 
 
-def open_folder(folder: Path, config: StudyConfig, resume: bool) -> Study | None:
+def open_folder(folder: Path, config: Design, resume: bool) -> Study | None:
     """What the folder holds of this study already; None if it is new.
 
     Raises:
@@ -84,7 +84,12 @@ def check_pairing(run: Run, pairing: Mapping[str, Mapping[str, str]]) -> None:
     """
     expected = pairing[str(run.seed)]
     for what, ours, theirs in (
-        ("the host's initial weights", run.host_hash, expected["host"]),
+        # another host, such as a larger scale of it, has weights of its own
+        (
+            "the host's initial weights",
+            run.host_hash,
+            expected.get(f"host of {run.variant}", expected["host"]),
+        ),
         ("the order of the training pictures", run.order_hash, expected["order"]),
     ):
         if ours != theirs:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foveal.core.errors import FovealError
 from foveal.measure.environment import environment
-from foveal.study.config import CONTROLS, StudyConfig
+from foveal.study.config import CONTROLS, Design, StudyConfig
 from foveal.study.mixes import check_mix
 from foveal.study.power import Outlook, outlook
 from foveal.study.records import Variant
@@ -32,7 +32,7 @@ from foveal.train.order import order_hash
 class Prepared:
     """A study that is known to run."""
 
-    config: StudyConfig
+    config: Design
     variants: list[Variant]
     places: dict[str, tuple[str, ...]]
     notes: list[str]
@@ -60,7 +60,7 @@ class Prepared:
         }
 
 
-def describe_power(config: StudyConfig) -> Outlook:
+def describe_power(config: Design) -> Outlook:
     """What the study will be able to see; needs neither its data nor its model."""
     return outlook(
         len(config.seed_list),
@@ -90,7 +90,7 @@ def prepare(config: StudyConfig) -> Prepared:
     notes: list[str] = []
     seconds = 0.0
     with reproducible():
-        for variant in _wanted(config):
+        for variant in wanted(config):
             if variant.control_of and sizes[variant.control_of] == 0:
                 notes.append(f"{variant.name} is left out: {variant.attention} has no parameters")
                 continue
@@ -104,13 +104,14 @@ def prepare(config: StudyConfig) -> Prepared:
             places[variant.name] = built.places
             sizes[variant.name] = sum(map(parameters_of, mechanisms(built.model).values()))
             if variant.role == "matched":
-                notes += _size_note(variant, sizes)
+                notes += size_note(variant, sizes)
         pairing = _pairing(config, data)
     power = describe_power(config)
     return Prepared(config, variants, places, notes, power, pairing, seconds, data.classes)
 
 
-def _wanted(config: StudyConfig) -> Iterator[Variant]:
+def wanted(config: Design) -> Iterator[Variant]:
+    """The baseline, and every variant asked about with its controls."""
     yield baseline()
     for asked in config.variants:
         variant = attention_variant(asked)
@@ -120,7 +121,8 @@ def _wanted(config: StudyConfig) -> Iterator[Variant]:
                 yield control(variant, role)
 
 
-def _size_note(variant: Variant, sizes: dict[str, int]) -> list[str]:
+def size_note(variant: Variant, sizes: dict[str, int]) -> list[str]:
+    """What must be said of a matched control that is of another size."""
     ours, theirs = sizes[variant.name], sizes[variant.control_of or ""]
     if abs(ours - theirs) <= 0.1 * theirs:
         return []

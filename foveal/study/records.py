@@ -6,6 +6,7 @@ STUDY/pairing.json                    for each seed, the hashes that all its run
 STUDY/runs/VARIANT/seed-0007.json     one finished run each, written the moment it ends
 STUDY/costs.json                      what each variant costs
 STUDY/verdicts.json                   the comparisons
+STUDY/verdicts-also.json              those on further metrics, for a study that has some
 STUDY/report/                         index.html, table.md, table.tex, table.csv
 """
 
@@ -17,7 +18,7 @@ from typing import Any, Literal
 from foveal.core.errors import FovealError
 from foveal.core.files import write_whole
 
-Role = Literal["none", "attention", "frozen", "matched"]
+Role = Literal["none", "attention", "frozen", "matched", "larger"]
 VerdictWord = Literal["helps", "hurts", "not distinguishable"]
 
 
@@ -75,6 +76,8 @@ class Run:
     seconds: float
     weights: list[BranchWeights] = field(default_factory=list)
     """One entry for each part of a mix that weighs its branches."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What a kind of study tells besides, as plain data."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ class Study:
     runs: list[Run]
     costs: list[Cost]
     comparisons: list[Comparison]
+    also: dict[str, list[Comparison]] = field(default_factory=dict)
+    """The comparisons on other metrics than the study's own, by the metric."""
 
     @property
     def complete(self) -> bool:
@@ -180,6 +185,10 @@ def load_study(folder: str | Path) -> Study:
             runs=runs,
             costs=costs,
             comparisons=comparisons,
+            also={
+                metric: [Comparison(**_pair(c, "interval")) for c in found]
+                for metric, found in _read(folder / "verdicts-also.json", {}).items()
+            },
         )
     except (KeyError, TypeError) as error:
         raise FovealError(

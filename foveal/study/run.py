@@ -6,18 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from foveal.core.errors import FovealError
-from foveal.study.config import StudyConfig, load_config
-from foveal.study.costs import costs_of
+from foveal.study.config import Design, load_config
 from foveal.study.folder import alone, check_pairing, open_folder, write_plan
-from foveal.study.prepare import Prepared, describe_power, prepare
+from foveal.study.prepare import Prepared, describe_power
 from foveal.study.progress import progress_bar
-from foveal.study.records import Run, Study, load_study, write_json
+from foveal.study.records import Comparison, Run, Study, load_study, write_json
 from foveal.study.statistics import judge
 from foveal.study.workers import default_workers, run_jobs
 
 
 def run_study(
-    config: StudyConfig | str | Path | None = None,
+    config: Design | str | Path | None = None,
     out: str | Path | None = None,
     *,
     resume: bool = False,
@@ -42,14 +41,14 @@ def run_study(
         FovealError: for a mistake in the configuration or the data, before anything is trained;
             for a run that fails, after which all finished runs are kept.
     """
-    if not isinstance(config, StudyConfig):
+    if not isinstance(config, Design):
         config = load_config(config)
     if workers is not None and workers < 1:
         raise FovealError(f"workers={workers} must be at least 1")
     folder = Path(out) if out is not None else Path("studies") / config.name
     before = open_folder(folder, config, resume)
     say(describe_power(config).text)
-    prepared = prepare(config)
+    prepared = config.prepare()
     for note in prepared.notes:
         say(f"Note: {note}.")
     with alone(folder):
@@ -60,8 +59,8 @@ def run_study(
         return _conclude(prepared, folder, say)
 
 
-def _workers(config: StudyConfig, workers: int | None) -> int:
-    return workers or (1 if config.training.device == "gpu" else default_workers())
+def _workers(config: Design, workers: int | None) -> int:
+    return workers or (1 if config.one_gpu else default_workers())
 
 
 def _train(prepared: Prepared, folder: Path, workers: int, progress: bool) -> None:
@@ -75,7 +74,7 @@ def _train(prepared: Prepared, folder: Path, workers: int, progress: bool) -> No
         if (variant.name, seed) not in finished
     ]
     total = len(jobs) + len(finished)
-    bar = progress_bar(progress, total, len(finished), config.training.epochs)
+    bar = progress_bar(progress, total, len(finished), config.epochs)
     with (
         bar as (on_epoch, on_run),
         closing(run_jobs(config, folder, jobs, workers, on_epoch)) as runs,
@@ -95,13 +94,22 @@ def _paired_runs(prepared: Prepared, folder: Path) -> list[Run]:
 def _conclude(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> Study:
     config = prepared.config
     runs = _paired_runs(prepared, folder)
-    metrics = {
-        variant.name: {run.seed: run.metric for run in runs if run.variant == variant.name}
-        for variant in prepared.variants
-    }
-    found = judge(metrics, prepared.variants, alpha=config.alpha, power=config.power)
-    write_json(folder / "verdicts.json", [asdict(comparison) for comparison in found])
+
+    def judged(value: Callable[[Run], float]) -> list[Comparison]:
+        metrics = {
+            variant.name: {run.seed: value(run) for run in runs if run.variant == variant.name}
+            for variant in prepared.variants
+        }
+        return judge(metrics, prepared.variants, alpha=config.alpha, power=config.power)
+
+    write_json(folder / "verdicts.json", [asdict(found) for found in judged(lambda r: r.metric)])
+    if config.other_metrics:
+        also = {
+            metric: [asdict(found) for found in judged(lambda r, m=metric: r.details["metrics"][m])]
+            for metric in config.other_metrics
+        }
+        write_json(folder / "verdicts-also.json", also)
     if not (folder / "costs.json").exists():
         say("Measuring what each variant costs.")
-        write_json(folder / "costs.json", [asdict(cost) for cost in costs_of(config, prepared)])
+        write_json(folder / "costs.json", [asdict(cost) for cost in config.costs(prepared)])
     return load_study(folder)

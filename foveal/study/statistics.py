@@ -132,13 +132,19 @@ def judge(
         if set(metrics[name]) != set(metrics[baseline]):
             raise FovealError(f"{name} and {baseline} were not run on the same seeds")
     asked = [(v.name, baseline) for v in variants if v.role == "attention"]
-    controls = [v for v in variants if v.role in ("frozen", "matched")]
+    controls = [v for v in variants if v.role in ("frozen", "matched", "larger")]
     beside = [(c.name, baseline) for c in controls]
     first = _family(metrics, asked, alpha, power)
     distinct = {c.variant for c in first if c.verdict != "not distinguishable"}
     third: list[Comparison] = []
-    for role in ("matched", "frozen"):
-        pairs = [(c.control_of, c.name) for c in controls if c.role == role and c.control_of]
+    for role in ("matched", "frozen", "larger"):
+        pairs = [
+            (name, c.name)
+            for c in controls
+            if c.role == role
+            # a larger host stands beside every variant
+            for name in ([c.control_of] if c.control_of else [a for a, _ in asked])
+        ]
         third += _family(metrics, pairs, alpha, power, only=distinct)
     return first + _family(metrics, beside, alpha, power) + third
 

@@ -93,7 +93,7 @@ def build(config: StudyConfig, variant: Variant, seed: int, data: ImageData) -> 
         if variant.role != "none":
             keys = set(model.state_dict())
             torch.manual_seed(seed + 1_000_000)
-            places = _insert(model, variant, example_of(data))
+            places = put_in(model, variant, example_of(data))
             if weights_hash(model, keys) != before:
                 raise FovealError(
                     f"inserting {variant.name} changed weights of {config.model.name}, so that it "
@@ -116,7 +116,8 @@ def parameters_of(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _insert(model: nn.Module, variant: Variant, example: Tensor) -> tuple[str, ...]:
+def put_in(model: nn.Module, variant: Variant, example: Tensor) -> tuple[str, ...]:
+    """Insert into a host what a variant or a control says; the paths of the places."""
     assert variant.attention is not None
     assert variant.where is not None
     put = partial(

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from foveal.core.errors import FovealError
-from foveal.study.config import StudyConfig
+from foveal.study.config import Design
 from foveal.study.records import Run, Variant, save_run
-from foveal.study.trial import run_trial
 
 Job = tuple[Variant, int]
 OnEpoch = Callable[[], None]
 
 
 def run_jobs(
-    config: StudyConfig, folder: Path, jobs: Sequence[Job], workers: int, on_epoch: OnEpoch
+    config: Design, folder: Path, jobs: Sequence[Job], workers: int, on_epoch: OnEpoch
 ) -> Generator[Run, None, None]:
     """Run jobs, several at a time; each is on disk before it is handed out.
 
@@ -53,11 +52,9 @@ def default_workers() -> int:
         return max(1, os.cpu_count() or 1)
 
 
-def _finish(
-    config: StudyConfig, folder: Path, variant: Variant, seed: int, on_epoch: OnEpoch
-) -> Run:
+def _finish(config: Design, folder: Path, variant: Variant, seed: int, on_epoch: OnEpoch) -> Run:
     try:
-        run = run_trial(config, variant, seed, lambda epoch: on_epoch())
+        run = config.run(variant, seed, lambda epoch: on_epoch())
     except Exception as error:
         reason = f"{type(error).__name__}: " * (not isinstance(error, FovealError))
         raise FovealError(
@@ -71,7 +68,7 @@ def _finish(
 class _Pool:
     """Spawned processes, each with a pipe of its own, given one job after another."""
 
-    def __init__(self, config: StudyConfig, folder: Path, workers: int):
+    def __init__(self, config: Design, folder: Path, workers: int):
         if multiprocessing.parent_process() is not None:
             raise FovealError(
                 "a study was started while its worker imports your script; put the call of "
@@ -131,7 +128,7 @@ class _Pool:
         )
 
 
-def _serve(pipe: Connection, config: StudyConfig, folder: Path) -> None:
+def _serve(pipe: Connection, config: Design, folder: Path) -> None:
     """What a worker does: jobs until the pipe or the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     threading.Thread(target=_end_with_parent, daemon=True).start()

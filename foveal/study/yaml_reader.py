@@ -41,6 +41,15 @@ def from_yaml(text: str, cls: type[T], file: str) -> T:
         loader.dispose()
 
 
+def plain_content(text: str) -> Any:
+    """What a YAML holds, as plain data; None for what is no YAML, which `from_yaml` then says."""
+    yaml = require("yaml", "cli")
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+
+
 class _Reader:
     def __init__(self, yaml: Any, loader: Any, file: str):
         self.yaml, self.loader, self.file = yaml, loader, file

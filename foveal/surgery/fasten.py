@@ -22,7 +22,7 @@ def fasten(model: nn.Module, spot: Spot, inserted: Inserted) -> str:
         number += 1
         name = f"{CHILD}_{number}"
     if spot.position == "before":
-        hook = Before(name, holder)
+        hook = Before(name, holder, spot.item)
     elif spot.position == "after":
         hook = After(name, holder)
     elif inserted.strength is not None:

@@ -61,9 +61,11 @@ class Inserted(nn.Module):
         return change_first(output, lambda y: self(y, y))
 
     @torch.jit.unused
-    def change_call(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        """What a module is given, changed by a mechanism that takes it."""
-        return change_given(args, kwargs, self)
+    def change_call(
+        self, args: tuple, kwargs: dict[str, Any], item: int = 0
+    ) -> tuple[tuple, dict[str, Any]]:
+        """What a module is given, changed by a mechanism that takes it, or one tensor of it."""
+        return change_given(args, kwargs, self, item)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
@@ -110,13 +112,22 @@ class After(Hook):
 
 
 class Before(Hook):
-    """Forward pre-hook: the mechanism takes what the module is given."""
+    """Forward pre-hook: the mechanism takes what the module is given.
+
+    Args:
+        name, holder: as for every hook.
+        item: which of the tensors given, for a module that takes a list of them.
+    """
+
+    def __init__(self, name: str, holder: tuple[str, ...] = (), item: int = 0):
+        super().__init__(name, holder)
+        self.item = item
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict) -> Any:
         inserted = self.inserted(module)
         if not inserted.enabled:
             return None
-        return inserted.change_call(args, kwargs)
+        return inserted.change_call(args, kwargs, self.item)
 
 
 class Beside(Hook):
@@ -196,9 +207,13 @@ def change_first(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return type(value)(items)
 
 
-def change_given(args: tuple, kwargs: dict[str, Any], inserted: Inserted) -> tuple[tuple, dict]:
-    """The arguments of a call with the first tensor changed, also where it is given again:
+def change_given(
+    args: tuple, kwargs: dict[str, Any], inserted: Inserted, item: int = 0
+) -> tuple[tuple, dict]:
+    """The arguments of a call with one tensor changed, also where it is given again:
     self-attention is given the same tensor as query, key and value."""
+    if item:
+        return change_one(args, item, lambda x: inserted(x, x)), kwargs
     x = first_given(args, kwargs)
     y = inserted(x, x)
     if args and not isinstance(args[0], Tensor):  # inside a list or a mapping
@@ -207,6 +222,24 @@ def change_given(args: tuple, kwargs: dict[str, Any], inserted: Inserted) -> tup
         tuple(y if value is x else value for value in args),
         {name: y if value is x else value for name, value in kwargs.items()},
     )
+
+
+def change_one(value: Any, item: int, change: Callable[[Tensor], Tensor]) -> Any:
+    """Nested tuples and lists with the tensor of that number changed.
+
+    >>> change_one(([torch.ones(1), torch.ones(1)],), 1, lambda x: x + 1)
+    ([tensor([1.]), tensor([2.])],)
+    """
+    count = -1
+
+    def walk(part: Any) -> Any:
+        nonlocal count
+        if isinstance(part, Tensor):
+            count += 1
+            return change(part) if count == item else part
+        return type(part)(walk(inner) for inner in part) if isinstance(part, tuple | list) else part
+
+    return walk(value)
 
 
 def first_given(args: Any, kwargs: dict[str, Any]) -> Tensor:

@@ -13,7 +13,8 @@ from foveal.surgery.compare import Outputs, difference, largest_difference, outp
 from foveal.surgery.example import keep_random_state
 from foveal.surgery.fasten import fasten, fastened, loosen
 from foveal.surgery.hook import Inserted
-from foveal.surgery.place import POSITIONS, Spot, spots
+from foveal.surgery.hosts.adapter import HostAdapter, adapted
+from foveal.surgery.place import POSITIONS, Spot, UnfitError, spots
 from foveal.surgery.trace import trace
 from foveal.surgery.where import Where, choose
 
@@ -87,12 +88,14 @@ def insert(
     would have drawn.
 
     Args:
-        model: any host; not yet compiled, scripted or wrapped for several processes.
+        model: any host, or the wrapper that a YOLO comes in; not yet compiled, scripted or wrapped
+            for several processes.
         attention: a registered name, a mix of such as `"eca > coord"`, or a callable that takes the
             channels (and the options) and returns a module; its `forward` annotation says its
             layout, a map if there is none.
         where: a path, pattern, `regex:`, preset (`stage_ends`, `last_stage`, `every_block`,
-            `backbone.last2`) or a list of these; see `foveal.surgery.where.choose`.
+            `backbone.last2`) or a list of these; see `foveal.surgery.where.choose`. A YOLO has
+            presets of its own, `foveal.yolo.presets`, and its layers are named by their number too.
         position: `after` a module, taking its output; `before` it, taking its input; `replace`:
             taking its input and standing for its output; `inside_residual`: at the end of the
             residual branches of a block, before they are added to the shortcut.
@@ -118,18 +121,47 @@ def insert(
     _check_word("position", position, POSITIONS)
     _check_word("init", init, get_args(Init))
     options = dict(options or {})
-    traced = trace(model, example_input)
-    found, skipped = spots(choose(where, traced), position, traced)
-    spec = attention_spec(attention)
-    with keep_random_state(model):
-        inserted = []
-        for spot in found:
-            mechanism = build(attention, spot, options)
-            strength = _strength_at_birth(mechanism, spot) if init == "identity" else None
-            entry = _entry(spot, position, init, spec, options)
-            inserted.append(Inserted(mechanism, strength, entry))
-    change = put_in(model, found, inserted, traced.example, silent=init == "identity")
-    return report(model, found, inserted, change, skipped)
+    network, adapter = adapted(model)
+    example = adapter.example(network) if example_input is None else example_input
+    with adapter.undisturbed(network):
+        traced = trace(network, example)
+        found, skipped = adapter.spots(where, position, traced) or spots(
+            choose(where, traced), position, traced
+        )
+        found = _fit(network, found, init, adapter, skipped)
+        spec = attention_spec(attention)
+        with keep_random_state(network):
+            inserted = []
+            for spot in found:
+                mechanism = build(attention, spot, options)
+                strength = strength_at_birth(mechanism, spot) if init == "identity" else None
+                entry = _entry(spot, position, init, spec, options)
+                inserted.append(Inserted(mechanism, strength, entry))
+        change = put_in(network, found, inserted, traced.example, silent=init == "identity")
+    result = report(network, found, inserted, change, skipped)
+    adapter.inserted(model, result.plan)
+    return result
+
+
+def _fit(
+    network: nn.Module,
+    found: list[Spot],
+    init: str,
+    adapter: HostAdapter,
+    skipped: dict[str, str],
+) -> list[Spot]:
+    """The spots where the host would keep a mechanism; the others are noted as passed over."""
+    kept = []
+    for spot in found:
+        try:
+            adapter.check(network, spot, init)
+        except UnfitError as error:
+            skipped[spot.path] = str(error)
+        else:
+            kept.append(spot)
+    if not kept:
+        raise FovealError(f"none of the places fits: {next(iter(skipped.values()))}")
+    return kept
 
 
 @dataclass(frozen=True)
@@ -235,14 +267,14 @@ def _entry(
         "path": spot.path,
         "attention": spec,
         "options": options,
-        "position": position,
+        "position": position if position == "inside_residual" else spot.position,
         "init": init,
         "channels": spot.feature.channels,
         "layout": spot.feature.layout,
         "grid": list(spot.feature.size) if spot.feature.size else None,
         "prefix_tokens": spot.feature.prefix_tokens,
         "simple": spot.simple,
-    }
+    } | ({"item": spot.item} if spot.item else {})
 
 
 def _check_unchanged(model: nn.Module, before: Outputs, after: Outputs) -> None:
@@ -255,7 +287,7 @@ def _check_unchanged(model: nn.Module, before: Outputs, after: Outputs) -> None:
         )
 
 
-def _strength_at_birth(mechanism: nn.Module, spot: Spot) -> float:
+def strength_at_birth(mechanism: nn.Module, spot: Spot) -> float:
     """0, unless a mechanism that is born an identity takes and returns the same value: then
     neither of two factors born 0 would ever have a gradient, and the strength is born 1."""
     same_value = spot.position != "replace"

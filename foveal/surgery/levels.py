@@ -14,6 +14,7 @@ from foveal.surgery.build import attention_spec, build
 from foveal.surgery.example import keep_random_state
 from foveal.surgery.feature import Feature
 from foveal.surgery.hook import Inserted
+from foveal.surgery.hosts.adapter import adapted
 from foveal.surgery.insert import Factory, Init, Insertion, put_in, report
 from foveal.surgery.maps import change_maps, maps_seen
 from foveal.surgery.place import Spot, UnfitError, holder_of
@@ -55,7 +56,9 @@ class InsertedLevels(Inserted):
     def change_output(self, output: Any) -> Any:
         return self._changed(output)
 
-    def change_call(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def change_call(
+        self, args: tuple, kwargs: dict[str, Any], item: int = 0
+    ) -> tuple[tuple, dict[str, Any]]:
         return self._changed((args, kwargs))
 
     def _changed(self, value: Any) -> Any:
@@ -117,31 +120,37 @@ def insert_levels(
         if value not in words:
             hint = did_you_mean(str(value), words)
             raise FovealError(f"{name}={value!r} must be one of {', '.join(words)}{hint}")
-    traced = trace(model, example_input)
-    found, skipped = _found(model, where, position, traced)
-    with keep_random_state(model):
-        inserted = []
-        for place in found:
-            channels = [x.shape[1] for x in place.maps]
-            entry = {
-                "path": place.spot.path,
-                "attention": attention_spec(attention),
-                "options": dict(options or {}),
-                "position": position,
-                "init": init,
-                "channels": channels,
-                "layout": "maps",
-                "grid": None,
-                "prefix_tokens": 0,
-                "simple": False,
-                "order": place.order,
-                "width": min(channels) if width is None else width,
-                "weighting": weighting,
-            }
-            inserted.append(_built(attention, place, entry))
-    spots = [place.spot for place in found]
-    change = put_in(model, spots, inserted, traced.example, silent=init == "identity")
-    return report(model, spots, inserted, change, skipped)
+    network, adapter = adapted(model)
+    example = adapter.example(network) if example_input is None else example_input
+    with adapter.undisturbed(network):
+        traced = trace(network, example)
+        found, skipped = _found(network, where, position, traced)
+        with keep_random_state(network):
+            inserted = []
+            for place in found:
+                adapter.check(network, place.spot, init)
+                channels = [x.shape[1] for x in place.maps]
+                entry = {
+                    "path": place.spot.path,
+                    "attention": attention_spec(attention),
+                    "options": dict(options or {}),
+                    "position": position,
+                    "init": init,
+                    "channels": channels,
+                    "layout": "maps",
+                    "grid": None,
+                    "prefix_tokens": 0,
+                    "simple": False,
+                    "order": place.order,
+                    "width": min(channels) if width is None else width,
+                    "weighting": weighting,
+                }
+                inserted.append(_built(attention, place, entry))
+        spots = [place.spot for place in found]
+        change = put_in(network, spots, inserted, traced.example, silent=init == "identity")
+    result = report(network, spots, inserted, change, skipped)
+    adapter.inserted(model, result.plan)
+    return result
 
 
 def repeat_levels(

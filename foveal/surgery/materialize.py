@@ -19,6 +19,7 @@ from foveal.surgery.hook import (
     change_first,
     first_given,
 )
+from foveal.surgery.hosts.adapter import adapted
 
 
 class Wrapped(nn.Module):
@@ -56,6 +57,7 @@ class WrappedAny(Wrapped):
     def __init__(self, host: nn.Module, inserted: Inserted, hook: Hook):
         super().__init__(host, inserted, hook)
         self.outputs = hook.outputs if isinstance(hook, Instead) else None
+        self.item = hook.item if isinstance(hook, Before) else 0
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         inserted = self.inserted
@@ -66,7 +68,7 @@ class WrappedAny(Wrapped):
             y = inserted(x, x)
             return y if self.outputs is None else (y, *[None] * (self.outputs - 1))
         if self.position == "before":
-            args, kwargs = inserted.change_call(args, kwargs)
+            args, kwargs = inserted.change_call(args, kwargs, self.item)
             return self.host(*args, **kwargs)
         output = self.host(*args, **kwargs)
         if self.position == "beside":
@@ -95,10 +97,13 @@ def materialize(model: nn.Module, example_input: Any = None) -> nn.Module:
     >>> materialize(host, torch.rand(1, 3, 8, 8))[0]._get_name()
     'Wrapped'
     """
+    model, adapter = adapted(model)
     check_host(model)
     hooks = list(fastened(model))
     if not hooks:
         raise FovealError("the model has no insertion to materialize; `insert` makes one")
+    if example_input is None:
+        example_input = adapter.example(model)
     example = placed(model, default_example(model) if example_input is None else example_input)
     before = outputs(model, example).returned
     inserted = [loosen(module, hook) for _, module, hook in hooks]

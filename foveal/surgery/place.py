@@ -31,6 +31,8 @@ class Spot:
     simple: bool
     """Whether the module takes one tensor and returns one."""
     calls: int
+    item: int = 0
+    """For `before`: which of the tensors that the module is given."""
 
 
 class UnfitError(FovealError):
@@ -72,7 +74,7 @@ def _spots_at(path: str, position: str, traced: Trace) -> list[Spot]:
     return [spot_at(end, "after", traced) for end in ends]
 
 
-def spot_at(path: str, position: str, traced: Trace) -> Spot:
+def spot_at(path: str, position: str, traced: Trace, item: int = 0) -> Spot:
     """The spot of a module, or the reason why it is none."""
     if position == "after":
         path = _last_element(path, traced)
@@ -82,7 +84,11 @@ def spot_at(path: str, position: str, traced: Trace) -> Spot:
     if not calls:
         raise UnfitError(f"{path} is never called in the forward pass")
     call = calls[0]
-    feature = _common(path, [c.input if position != "after" else c.output for c in calls])
+    if position == "after":
+        handled = [c.output for c in calls]
+    else:
+        handled = [c.inputs[item] if item < len(c.inputs) else None for c in calls]
+    feature = _common(path, handled)
     outputs = None
     if position == "replace":
         output = _common(path, [c.output for c in calls])
@@ -94,7 +100,7 @@ def spot_at(path: str, position: str, traced: Trace) -> Spot:
         outputs = _outputs(path, calls)
     holder = holder_of(call.module, path)
     simple = all(c.simple for c in calls)
-    return Spot(path, call.module, holder, position, feature, outputs, simple, len(calls))
+    return Spot(path, call.module, holder, position, feature, outputs, simple, len(calls), item)
 
 
 def _common(path: str, features: list[Feature | None]) -> Feature:

@@ -4,6 +4,7 @@ from torch import nn
 
 from foveal.surgery.fasten import fastened, loosen
 from foveal.surgery.hook import Inserted, Instead
+from foveal.surgery.hosts.adapter import adapted
 from foveal.surgery.materialize import Wrapped, unwrap
 
 
@@ -15,7 +16,8 @@ def inserted_modules(model: nn.Module) -> dict[str, Inserted]:
     >>> {path: type(m.mechanism).__name__ for path, m in inserted_modules(host).items()}
     {'0.foveal_attention': 'ECA'}
     """
-    return {path: m for path, m in model.named_modules() if isinstance(m, Inserted)}
+    network, _ = adapted(model)
+    return {path: m for path, m in network.named_modules() if isinstance(m, Inserted)}
 
 
 def remove(model: nn.Module) -> int:
@@ -26,18 +28,20 @@ def remove(model: nn.Module) -> int:
     >>> remove(host), list(host.state_dict())
     (1, ['0.weight', '0.bias'])
     """
-    wrapped = unwrap(model)
-    hooks = list(fastened(model))
+    network, adapter = adapted(model)
+    wrapped = unwrap(network)
+    hooks = list(fastened(network))
     for _, module, hook in hooks:
         loosen(module, hook)
     orphans = [  # a conversion that rebuilt the module kept the child and dropped the hook
         (parent, name)
-        for parent in model.modules()
+        for parent in network.modules()
         for name, child in parent.named_children()
         if isinstance(child, Inserted)
     ]
     for parent, name in orphans:
         delattr(parent, name)
+    adapter.removed(model)
     return wrapped + len(hooks) + len(orphans)
 
 

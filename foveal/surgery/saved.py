@@ -9,13 +9,10 @@ from torch import Tensor, nn
 
 from foveal.core.errors import FovealError, require
 from foveal.core.files import write_whole
-from foveal.surgery.build import build, imported_class
-from foveal.surgery.example import keep_random_state
 from foveal.surgery.hook import Inserted
-from foveal.surgery.insert import PLAN_FORMAT, Insertion, plan_of, put_in, report
-from foveal.surgery.levels import repeat_levels
-from foveal.surgery.place import Spot, spot_at
-from foveal.surgery.trace import Trace, trace
+from foveal.surgery.hosts.adapter import adapted
+from foveal.surgery.insert import PLAN_FORMAT, Insertion, plan_of
+from foveal.surgery.repeat import repeat_insertion
 
 _KEY = "foveal_insertion"
 
@@ -38,6 +35,7 @@ def save_insertion(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     'eca.safetensors'
     """
     save = require("safetensors.torch", "save").save
+    model, _ = adapted(model)
     inserted = [m for m in model.modules() if isinstance(m, Inserted)]
     if not inserted:
         raise FovealError("the model has no insertion to save; `insert` makes one")
@@ -80,18 +78,13 @@ def load_insertion(
     '0'
     """
     plan, weights = _read(Path(path))
-    traced = trace(model, example_input)
-    found, inserted = [], []
-    with keep_random_state(model):
-        for i, entry in enumerate(plan["places"]):
-            spot, one = _repeated(model, entry, traced)
-            prefix = f"{i}."
-            own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-            _load(one, own, entry["path"], Path(path))
-            found.append(spot)
-            inserted.append(one)
-    change = put_in(model, found, inserted, traced.example, silent=False)
-    return report(model, found, inserted, change, {})
+
+    def fill(i: int, one: Inserted) -> None:
+        prefix = f"{i}."
+        own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        _load(one, own, one.entry["path"], Path(path))
+
+    return repeat_insertion(model, plan, example_input, fill)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -117,48 +110,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not known:
         raise FovealError(f"the plan in {path} was written by another version of Foveal")
     return plan, weights
-
-
-def _repeated(model: nn.Module, entry: dict[str, Any], traced: Trace) -> tuple[Spot, Inserted]:
-    """The place of the plan in this host, and what goes there, with its weights as at birth."""
-    if entry["path"] not in traced.calls:
-        raise FovealError(
-            f"{type(model).__name__} has no module {entry['path']!r} that runs; the insertion was "
-            "made in another host"
-        )
-    if entry["layout"] == "maps":
-        return repeat_levels(model, _attention(entry), entry, traced)
-    spot = _spot(entry, traced)
-    mechanism = build(_attention(entry), spot, entry["options"])
-    return spot, Inserted(mechanism, 0.0 if entry["init"] == "identity" else None, dict(entry))
-
-
-def _spot(entry: dict[str, Any], traced: Trace) -> Spot:
-    """The place of the plan in this host, if the host is of the same kind."""
-    path = entry["path"]
-    host = type(traced.root.module).__name__
-    position = "after" if entry["position"] == "inside_residual" else entry["position"]
-    spot = spot_at(path, position, traced)
-    there = (spot.feature.channels, spot.feature.layout)
-    if there != (entry["channels"], entry["layout"]):
-        raise FovealError(
-            f"{path} has {there[0]} channels as a {there[1]} in this {host}, and the insertion was "
-            f"made for {entry['channels']} as a {entry['layout']}"
-        )
-    return spot
-
-
-def _attention(entry: dict[str, Any]) -> Any:
-    spec = entry["attention"]
-    if not spec.startswith("py:"):
-        return spec
-    found = imported_class(spec)
-    if found is None:
-        raise FovealError(
-            f"{entry['path']}: {spec} is not a module class that is imported; import "
-            f"{spec.split(':')[1]} first"
-        )
-    return found
 
 
 def _load(one: Inserted, weights: dict[str, Tensor], place: str, path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from foveal.surgery.feature import Feature, FeatureLayout
+from foveal.surgery.hosts.adapter import adapted
 from foveal.surgery.roles import attention_layers, blocks, residual_branch_ends, stage_ends
 from foveal.surgery.trace import Trace, trace
 
@@ -51,7 +52,10 @@ def find_targets(model: nn.Module, example_input: Any = None) -> list[Target]:
     >>> [(t.path, t.channels, t.stride, t.roles) for t in targets]
     [('0', 8, 2, ()), ('1', 8, 2, ('stage_end',))]
     """
-    return targets_of(trace(model, example_input))
+    network, adapter = adapted(model)
+    example = adapter.example(network) if example_input is None else example_input
+    with adapter.undisturbed(network):
+        return targets_of(trace(network, example))
 
 
 def targets_of(traced: Trace) -> list[Target]:

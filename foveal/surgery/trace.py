@@ -24,6 +24,8 @@ class Call:
     parent: Call | None
     children: list[Call] = field(default_factory=list)
     input: Feature | None = None
+    inputs: list[Feature] = field(default_factory=list)
+    """Every tensor that the module was given, in order."""
     output: Feature | None = None
     taken: Tag | None = None
     returned: Tag | None = None
@@ -138,7 +140,8 @@ class _Recorder:
         given = first_tensor((args, kwargs))
         if given is not None:
             call.taken = tag_of(given)
-            call.input = self._feature(given)
+            call.inputs = [self._feature(tensor) for tensor in tensors_in((args, kwargs))]
+            call.input = call.inputs[0]
             call.others = tuple(
                 str(name)
                 for name, value in [*enumerate(args), *kwargs.items()]

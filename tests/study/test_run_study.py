@@ -90,7 +90,7 @@ def test_a_run_taken_away_is_made_again_with_the_same_bits(finished, tmp_path):
 
 def test_a_finished_study_is_resumed_without_training(finished, monkeypatch):
     study, _ = finished
-    monkeypatch.setattr(workers, "run_trial", None)
+    monkeypatch.setattr(trial, "run_trial", None)
     again = run_study(SMALL, study.folder, resume=True, workers=1, progress=False)
     assert accuracies(again) == accuracies(study)
 
@@ -119,7 +119,7 @@ def test_resume_of_an_absent_folder_begins_anew(tmp_path, monkeypatch):
         begun.append((variant.name, seed))
         raise RuntimeError("enough")
 
-    monkeypatch.setattr(workers, "run_trial", stop)
+    monkeypatch.setattr(trial, "run_trial", stop)
     refuses("none with seed 0 failed: RuntimeError: enough", out=tmp_path / "new", resume=True)
     assert begun == [("none", 0)]
 
@@ -135,7 +135,7 @@ def test_a_run_with_another_host_or_order_is_refused(finished, tmp_path, monkeyp
             run = real(config, variant, seed, on_epoch)
             return replace(run, **{what: "0" * 16}) if variant.name == "eca" else run
 
-        monkeypatch.setattr(workers, "run_trial", other)
+        monkeypatch.setattr(trial, "run_trial", other)
         refuses(f"eca with seed 0 is not paired.*{words}", out=tmp_path / what)
 
 
@@ -197,7 +197,7 @@ def test_what_cannot_work_is_refused_before_anything_trains(change, words, tmp_p
         "    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.LazyLinear(4))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(workers, "run_trial", None)
+    monkeypatch.setattr(trial, "run_trial", None)
     refuses(words, replace(SMALL, **change), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -224,7 +224,7 @@ def test_a_study_killed_while_it_wrote_its_plan_begins_anew(tmp_path, monkeypatc
     out.mkdir()
     (out / "study.yaml").write_text("name: small\n")
     (out / ".plan.json.x7").write_text("{")
-    monkeypatch.setattr(workers, "run_trial", None)
+    monkeypatch.setattr(trial, "run_trial", None)
     refuses("none with seed 0 failed", out=out, resume=True)  # it got as far as training
     assert (out / "plan.json").is_file()
     assert not (out / ".plan.json.x7").exists()
