@@ -29,7 +29,7 @@ def test_is_the_sum_written_by_hand(stirred, tiny):
 
 def test_both_orders_of_the_layers_agree(stirred, monkeypatch):
     module = stirred(DoubleAttention(16))
-    few, many = torch.randn(2, 16, 2, 3), torch.randn(2, 16, 9, 8)
+    few, many = (torch.randn(2, 16, *size).double() for size in ((2, 3), (9, 8)))
     assert module._few(few)
     assert not module._few(many)
     for x in few, many:
