@@ -67,12 +67,11 @@ DIFFERENT = {
     "cot": "the other leaves out the local convolution by weights of its own and the selection",
     "halo": "blocks of 8 pad 28 and 14 to 32 and 16, and scores by position are given to the fused "
     "kernel as a mask; at 56, where nothing is padded, fewer bytes are moved",
-    "a2": "descriptors of all channels: fewer bytes at 56², more at 14², where they weigh as much "
-    "as the map",
 }
 """What computes or cuts otherwise than the others, and why that is kept."""
 
 MORE = {
+    ("a2", "train", "peak"): "5 % more; saves no more",
     ("cbam", "infer", "moved"): "the other (ultralytics) has no maximum over the positions",
     (
         "axial",

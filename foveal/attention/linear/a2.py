@@ -1,10 +1,12 @@
 """Double attention."""
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.eager import runs_eagerly
 from foveal.ops.width import hidden_width
 
 
@@ -18,14 +20,15 @@ class DoubleAttention(nn.Module):
 
     where $n$ counts the descriptors. The shares that gather sum to 1 over positions, those that
     give to each position sum to 1 over descriptors. As the layers $W_a$ and $W_r$ commute with
-    both sums, they act on the few descriptors instead of the many positions. External attention has
-    descriptors too, but the same for all images.
+    both sums, they act on the descriptors or on the positions, whichever is less work. External
+    attention has descriptors too, but the same for all images.
 
     Placed: in five extra blocks in the two middle stages of a ResNet-50.
 
     Shape: (B, C, H, W) → (B, C, H, W).
     Parameters: 2·C·num_tokens + num_tokens + 2·C·hidden + hidden + C.
-    Multiply-adds: N·num_tokens·(4·C + 4) + 2·C·hidden·num_tokens.
+    Multiply-adds: N·num_tokens·(2·C + 4)
+    + 2·min(num_tokens·C·(N + hidden), hidden·N·(C + num_tokens)).
 
     Args:
         channels: channels C of the feature map.
@@ -58,6 +61,25 @@ class DoubleAttention(nn.Module):
         return self.distribute(x).flatten(2).softmax(1)
 
     def forward(self, x: Map) -> Map:
-        descriptors = self.attention_map(x) @ x.flatten(2).mT  # (B, T, C)
-        descriptors = self.proj(self.value(descriptors))
-        return (descriptors.mT @ self._shares(x)).unflatten(2, x.shape[2:])
+        weights, shares = self.attention_map(x), self._shares(x)
+        if self._few(x):
+            values = _at_positions(self.value, x).flatten(2)
+            mixed = (values @ weights.mT) @ shares  # (B, hidden, N)
+            return _at_positions(self.proj, mixed.unflatten(2, x.shape[2:]))
+        descriptors = self.proj(self.value(weights @ x.flatten(2).mT))  # (B, T, C)
+        return (descriptors.mT @ shares).unflatten(2, x.shape[2:])
+
+    def _few(self, x: Map) -> bool:
+        """Whether there are so few positions that layers on them are less work."""
+        if not runs_eagerly():  # an export serves every size
+            return False
+        positions, channels = x.shape[2] * x.shape[3], x.shape[1]
+        on_positions = self.hidden * positions * (channels + self.num_tokens)
+        return on_positions < self.num_tokens * channels * (positions + self.hidden)
+
+
+def _at_positions(layer: nn.Module, x: Map) -> Map:
+    """A layer on the channels of each position; a port of the code may have none."""
+    if isinstance(layer, nn.Linear):
+        return F.conv2d(x, layer.weight[..., None, None], layer.bias)
+    return layer(x)

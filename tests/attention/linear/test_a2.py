@@ -27,6 +27,18 @@ def test_is_the_sum_written_by_hand(stirred, tiny):
             torch.testing.assert_close(found[:, n], module.proj(mixed))
 
 
+def test_both_orders_of_the_layers_agree(stirred, monkeypatch):
+    module = stirred(DoubleAttention(16))
+    few, many = (torch.randn(2, 16, *size).double() for size in ((2, 3), (9, 8)))
+    assert module._few(few)
+    assert not module._few(many)
+    for x in few, many:
+        monkeypatch.setattr(module, "_few", lambda _: True)
+        on_positions = module(x)
+        monkeypatch.setattr(module, "_few", lambda _: False)
+        torch.testing.assert_close(on_positions, module(x))
+
+
 def test_the_papers_widths():
     module = DoubleAttention(512)
     assert (module.hidden, module.num_tokens) == (128, 128)
