@@ -130,6 +130,18 @@ def test_layouts():
         assert card.name == notation
 
 
+def test_the_formula_says_what_comes_first():
+    for notation, formula in {
+        "factorised(eca, se)": r"\mathrm{time}\big(\mathrm{se}("
+        r"\mathrm{frames}\big(\mathrm{eca}(x)\big))\big)",
+        'factorised(se, order=("time", "space"))': r"\mathrm{frames}\big(\mathrm{se}("
+        r"\mathrm{time}\big(\mathrm{se}(x)\big))\big)",
+        "joint(eca | se)": r"\mathrm{joint}\big(\mathrm{mean}\big(\mathrm{eca}(x),\ \mathrm{se}(x)"
+        r"\big)\big)",
+    }.items():
+        assert attention_info(notation).formula == f"y = {formula}"
+
+
 def test_weights_of_single_frames_and_of_the_whole():
     """Weights by the input are for each frame inside `frames`, for each position inside `time`, and
     else for each video."""
