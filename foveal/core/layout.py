@@ -167,7 +167,7 @@ class OnTime(nn.Module):
         """(B · H · W, C, T, 1), with the channels last in memory, so that tokens lie as they are
         read."""
         _check_rank(x, 5, "OnTime takes a video (B, T, C, H, W)")
-        return x.permute(0, 3, 4, 1, 2).flatten(0, 2).mT[..., None]
+        return x.permute(0, 3, 4, 1, 2).flatten(0, 2).contiguous().mT[..., None]
 
 
 class OnVolume(nn.Module):

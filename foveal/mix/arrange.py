@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from foveal.core.explained import Range, attention_range
 from foveal.core.layout import OnFrames
-from foveal.mix.axes import Pointwise
-from foveal.mix.join import Joiner, Product, Takes, weighted_sum
+from foveal.mix.axes import Pointwise, channel_axis
+from foveal.mix.join import Joiner, Mean, Product, Sum, Takes, weighted_sum
 from foveal.mix.weigh import Fixed, Weighting
 
 Explained = Callable[[Tensor], Tensor]
@@ -103,17 +104,53 @@ class Branches(Arrangement):
 
     Weights that are learned, or come from the input, explain it. Without them the joint gate does,
     where there is one, and else the branch that counts most, the first of several.
+
+    Args:
+        branches: the parts.
+        joiner, weighting: what makes one of them.
+        small_gates: whether each branch multiplies its input by a number for each channel, or for
+            each position. Then Σ w·x⊙g is computed as x ⊙ Σ w·g where no gradients are wanted: the
+            map is multiplied once. With gradients the mechanisms' own backward passes move less.
     """
 
-    def __init__(self, branches: Sequence[nn.Module], joiner: Joiner, weighting: Weighting | None):
+    def __init__(
+        self,
+        branches: Sequence[nn.Module],
+        joiner: Joiner,
+        weighting: Weighting | None,
+        small_gates: bool = False,
+    ):
         super().__init__()
         self.branches = nn.ModuleList(branches)
         self.joiner, self.weighting = joiner, weighting
         joiner.weighted = weighting is not None
+        late = weighting is not None and weighting.needs_outputs
+        self.gates_add_up = small_gates and isinstance(joiner, Sum) and not late
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.gates_add_up and not torch.is_grad_enabled():
+            return x * self._joint_gate(x)
         outputs, weights = self._weighed(x)
         return self.joiner(x, outputs, weights)
+
+    def _joint_gate(self, x: Tensor) -> Tensor:
+        """The sum or the mean of the branches' gates; those of one kind first, lest each be spread
+        over the map by itself. Channels' means that several need are computed once."""
+        weights = None if self.weighting is None else self.weighting(x)
+        share = 1 / len(self.branches) if isinstance(self.joiner, Mean) else 1.0
+        sums: dict[bool, Tensor] = {}
+        means = None
+        for i, branch in enumerate(self.branches):
+            if getattr(branch, "weighs_means", False):
+                means = x.mean((2, 3)) if means is None else means
+                gate = branch.weigh(means)[..., None, None]  # pyright: ignore
+            else:
+                gate = given(branch, x, "gates")
+            gate = gate * (share if weights is None else weights[:, i].to(gate.dtype))
+            by_channel = gate.shape[channel_axis(x)] > 1
+            sums[by_channel] = sums[by_channel] + gate if by_channel in sums else gate
+        first, *others = sums.values()
+        return sum(others, first).to(x.dtype)
 
     def _weighed(self, x: Tensor) -> tuple[Iterable[Tensor], Tensor | None]:
         """What the branches give, each made when it is asked for if nobody needs all at once."""

@@ -11,6 +11,7 @@ from foveal.core.signature import Layout
 from foveal.mix.arrange import Arrangement, Branches, Chain
 from foveal.mix.check import Checked, build_value
 from foveal.mix.feedback import WEIGHTINGS
+from foveal.mix.gates import is_small_gate
 from foveal.mix.join import Joiner, Mean
 from foveal.mix.tree import Call, Expression, Parallel, Serial, Value, plain
 from foveal.mix.weigh import Weighting
@@ -57,7 +58,13 @@ class Builder:
     ) -> nn.Module:
         built = [self.node(branch) for branch in branches]
         weighting = None if weights is None else self.weighting(weights, branches)
-        return Branches(built, joiner, weighting)
+        small = all(
+            isinstance(branch, Call)
+            and branch.word not in WORDS
+            and is_small_gate(attention_info(branch.word))
+            for branch in branches
+        )
+        return Branches(built, joiner, weighting, small_gates=small)
 
     def mechanism(self, call: Call) -> nn.Module:
         """A mechanism in the adapter that the layout asks for."""

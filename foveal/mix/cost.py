@@ -1,7 +1,9 @@
 """The cost of a mix: the sum of what its parts state."""
 
 import inspect
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from torch import nn
 
@@ -17,6 +19,7 @@ from foveal.mix.gates import MORE_FOR_THE_MAP
 from foveal.mix.join import Select
 from foveal.mix.mixture import Mix
 from foveal.mix.scales import Scales
+from foveal.mix.weigh import Dynamic
 
 Cost = tuple[float, float]
 """Parameters, and multiply-adds of one image or one video."""
@@ -46,8 +49,7 @@ def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: i
             parameters, multiply_adds = of(module.part)
             return parameters, module.times * multiply_adds
         case Branches():
-            own = of(*module.branches, *_present(module.joiner, module.weighting))
-            return _sum(own, (0, _for_maps(module) * frames * channels * height * width))
+            return _branches_cost(module, of, frames * channels * height * width)
         case Hierarchy():
             own = _stated(module, channels, height * frames, width)
             return _sum(of(*module.levels, module.weighting), own)
@@ -73,9 +75,24 @@ def cost_of(module: nn.Module, channels: int, height: int, width: int, frames: i
     return stated["parameters"], stated["multiply_adds"]
 
 
+def _branches_cost(module: Branches, of: Callable[..., Cost], values: int) -> Cost:
+    """Of parts side by side, on a map of so many values."""
+    weighting = module.weighting
+    if module.gates_add_up:
+        kinds = [_by_channel(_inner(branch).attention_map) for branch in module.branches]
+        products = len(set(kinds)) - len(kinds)  # one for the map, and none for each gate
+        if isinstance(weighting, Dynamic) and weighting.at_positions and any(kinds):
+            products += 2 * sum(kinds) - 1  # gates of channels are spread out by their weights
+        sharing = sum(getattr(branch, "weighs_means", False) for branch in module.branches)
+        products -= max(0, sharing - 1)
+        return _sum(of(*module.branches, *_present(weighting)), (0, products * values))
+    own = of(*module.branches, *_present(module.joiner, weighting))
+    return _sum(own, (0, _for_maps(module) * values))
+
+
 def _for_maps(module: Branches) -> int:
     """Products for each value that gates and scores need beyond `forward` of their mechanisms."""
-    inner = [b.mechanism if isinstance(b, OnFrames) else b for b in module.branches]
+    inner = [_inner(branch) for branch in module.branches]
     if module.joiner.takes == "gates":
         return sum(MORE_FOR_THE_MAP.get(_cards()[type(branch)].name, 0) for branch in inner)
     if module.joiner.takes == "scores":
@@ -89,7 +106,16 @@ def _spared(branch: nn.Module) -> int:
     scores = getattr(type(branch), "scores", None)
     if scores is None:
         return 0
-    return -1 - ("'b c 1 1'" in str(inspect.signature(scores).return_annotation))
+    return -1 - _by_channel(scores)
+
+
+def _by_channel(read: Callable[..., Any]) -> bool:
+    """Whether a method gives one number for each channel."""
+    return "'b c 1 1'" in str(inspect.signature(read).return_annotation)
+
+
+def _inner(branch: nn.Module) -> nn.Module:
+    return branch.mechanism if isinstance(branch, OnFrames) else branch
 
 
 def _present(*modules: nn.Module | None) -> list[nn.Module]:

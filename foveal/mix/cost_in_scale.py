@@ -35,9 +35,8 @@ def coarse_to_fine_cost(module: CoarseToFine, of: Of, channels: int, h: int, w: 
 def scales_cost(module: Scales, of: Of, channels: int, h: int, w: int) -> Cost:
     """Parameters and multiply-adds of a pyramid or a wavelet, all scales computed."""
     sizes = _halved(h, w, module.scales)
-    by_scale, split, draw = (_of_wavelet if isinstance(module, Wavelet) else _of_pyramid)(
-        module, sizes
-    )
+    measured = _of_wavelet if isinstance(module, Wavelet) else _of_pyramid
+    by_scale, split, draw = measured(module, sizes)  # pyright: ignore[reportArgumentType]
     parts = [of(module.mechanisms[0 if module.shared else i], *size)
              for i, size in enumerate(by_scale)]  # fmt: skip
     parameters = parts[0][0] if module.shared else sum(part[0] for part in parts)

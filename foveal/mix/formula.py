@@ -1,6 +1,6 @@
 """The mathematics of a mix, in LaTeX, from its tree."""
 
-from foveal.mix.tree import Call, Parallel, Serial, Value
+from foveal.mix.tree import Call, Parallel, Serial, Value, plain
 
 
 def formula_of(node: Value, x: str = "x") -> str:
@@ -23,6 +23,13 @@ def formula_of(node: Value, x: str = "x") -> str:
             return f"{x} + {formula_of(part, x)}"
         case Call(word="repeat", arguments=(part, times)):
             return rf"\big({formula_of(part, chr(92) + 'cdot')}\big)^{{{times}}}({x})"
+        case Call(word="factorised", arguments=parts):
+            axes = Call("frames", parts[:1]), Call("time", parts[-1:])
+            order = node.option("order")
+            time_first = order is not None and plain(order) == ("time", "space")
+            return formula_of(Serial(axes[::-1] if time_first else axes), x)
+        case Call(word="frames" | "time" | "joint" as word, arguments=(part,)):
+            return rf"\mathrm{{{word}}}\big({formula_of(part, x)}\big)"
         case Call(word=word, arguments=(Parallel(branches=branches), *_)):
             return _joined(word, branches, x)
         case Call(word=word, arguments=arguments) if arguments:

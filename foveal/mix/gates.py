@@ -10,7 +10,8 @@ NO_GATES = frozenset({"cpca", "gc", "mhca_next", "parnet", "shuffle", "strip_poo
 MORE_FOR_THE_MAP = {"cbam": 1}
 """Products for each value that the map of a gate takes, where `forward` has no use for them."""
 
-_FITTING = ("'b c h w'", "'b c 1 1'", "'b 1 h w'")
+_SMALL = ("'b c 1 1'", "'b 1 h w'")
+_FITTING = ("'b c h w'", *_SMALL)
 
 
 def is_gate(card: Card) -> bool:
@@ -20,8 +21,22 @@ def is_gate(card: Card) -> bool:
     >>> is_gate(attention_info("eca")), is_gate(attention_info("mhsa"))
     (True, False)
     """
+    return _gives(card, _FITTING)
+
+
+def is_small_gate(card: Card) -> bool:
+    """Whether it is a gate with one number for each channel, or one for each position.
+
+    >>> from foveal.core.registry import attention_info
+    >>> is_small_gate(attention_info("eca")), is_small_gate(attention_info("coord"))
+    (True, False)
+    """
+    return _gives(card, _SMALL)
+
+
+def _gives(card: Card, shapes: tuple[str, ...]) -> bool:
     read = getattr(card.cls, "attention_map", None)
     if read is None or card.name in NO_GATES or card.layout != "map":
         return False
     returned = str(inspect.signature(read).return_annotation)
-    return any(shape in returned for shape in _FITTING)
+    return "|" not in returned and any(shape in returned for shape in shapes)

@@ -56,7 +56,8 @@ class Along(InTime):
         return [self.only(call, checked)]
 
     def build(self, call: Call, builder: "Builder") -> nn.Module:
-        return self.adapted(self.adapter, *self.operands(call, builder.checked), builder)
+        (part,) = self.operands(call, builder.checked)
+        return self.adapted(self.adapter, part, builder)
 
 
 class Factorised(InTime):
@@ -88,9 +89,12 @@ class Factorised(InTime):
 
     def build(self, call: Call, builder: "Builder") -> nn.Module:
         given = self.operands(call, builder.checked)
-        parts = {"space": (OnFrames, given[0]), "time": (OnTime, given[-1])}
-        order = self.order(call, builder.checked)
-        return Chain(self.adapted(*parts[axis], builder) for axis in order)
+        seen: dict[str, tuple[Adapter, Expression]] = {
+            "space": (OnFrames, given[0]),
+            "time": (OnTime, given[-1]),
+        }
+        in_order = (seen[axis] for axis in self.order(call, builder.checked))
+        return Chain(self.adapted(adapter, part, builder) for adapter, part in in_order)
 
 
 IN_TIME: tuple[Word, ...] = (

@@ -61,6 +61,7 @@ class Scales(nn.Module):
         self.joiner = joiner(channels, scales)
         self.weighting = None if weighting is None else weighting(channels, scales)
         _check_joiner(self.joiner, self.weighting)
+        self.joiner.weighted = weighting is not None
         self.mechanisms = nn.ModuleList(build(channels) for _ in range(1 if shared else scales))
         self.skipped: tuple[int, ...] = ()
 

@@ -28,9 +28,8 @@ def check_mix(variant: Variant, model: nn.Module, data: ImageData) -> None:
         )
     if _has(model, Feedback) and data.feedback is None:
         raise FovealError(
-            f"the weights of {variant.attention} follow the accuracy on pictures that neither "
-            "train nor test, and there are none; keep some with feedback_share under data, such "
-            "as 0.1"
+            f"the weights of {variant.attention} are judged on pictures that neither train nor "
+            "test, and there are none; keep some with feedback_share under data, such as 0.1"
         )
 
 
@@ -66,13 +65,13 @@ def mixes_in(model: nn.Module) -> dict[str, Mix]:
 
 def _moving(variant: Variant, model: nn.Module, data: ImageData) -> list[Any]:
     from foveal.train.anneal import Anneal
-    from foveal.train.feedback import GiveFeedback, accuracy_on
+    from foveal.train.feedback import GiveFeedback, confidence_on
 
     wanted: list[Any] = []
     if variant.anneal and variant.role != "matched":
         wanted.append(Anneal(**variant.anneal))
     if variant.role == "attention" and _has(model, Feedback):
-        wanted.append(GiveFeedback(accuracy_on(data.feedback)))
+        wanted.append(GiveFeedback(confidence_on(data.feedback)))
     return wanted
 
 

@@ -79,8 +79,8 @@ class ImageData:
     classes: tuple[str, ...]
     channels: int
     size: int
-    feedback: Any | None = None
-    """Pictures that neither train nor test, for what is decided while a model trains."""
+    feedback: Any = None
+    """Pictures that neither train nor test, for what is decided while a model trains; or None."""
 
 
 def load_data(

@@ -13,6 +13,10 @@ TAKE_THEM = (
 )
 """Mechanisms of which options are varied."""
 
+IN_TIME = tuple(name for name in TAKE_THEM if name != "sra")
+"""What stands in the words for video: mechanisms that have something to do in the courses of two
+frames of the kit's videos, of which `sra` makes one key."""
+
 
 PICKERS = ("biformer", "dhsa", "sparse_attn")
 """Mechanisms that sort or pick by rank, and so are not continuous: where another mechanism comes
@@ -45,6 +49,8 @@ class _Drawer:
         )(leaves)
 
     def leaf(self) -> str:
+        if "video" in self.layouts and self.random.random() < 0.5:
+            return self.in_time()
         while True:
             layout = self.random.choice(self.layouts)
             name = self.random.choice(list_attentions(layout=layout, drop_in=True))
@@ -56,6 +62,14 @@ class _Drawer:
                 option = self.random.choice(taken)
                 return f"{name}({option}={OPTIONS[option]})"
             return name
+
+    def in_time(self) -> str:
+        """A word for video."""
+        word = self.random.choice(["frames", "time", "joint", "factorised"])
+        if word == "factorised" and self.random.random() < 0.5:
+            return f"factorised({self.random.choice(IN_TIME)}, {self.random.choice(IN_TIME)})"
+        sign = self.random.choice(["", " > ", " | "])
+        return f"{word}({sign.join(self.random.sample(IN_TIME, 2 if sign else 1))})"
 
     def split(self, leaves: int, parts: int) -> list[str]:
         """So many mixes, of so many mechanisms in all."""

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveal import FovealError, OnFrames, OnMap, create_attention
+from foveal import FovealError, OnFrames, OnMap, attention_info, create_attention
 from foveal.core.types import Map, Tokens, Video
+from foveal.measure import count_multiply_adds
 from foveal.mix import CrossModal, Modality, NotationError
 from foveal.testing import check_attention
 from foveal.testing.subject import stir
@@ -177,6 +178,20 @@ def test_the_map_is_of_who_asks():
         assert not weights[1:].any()
     fused, camera, lidar = made("camera and lidar, fused")
     assert fused.attention_map(camera, lidar)["camera"].shape == camera.shape
+
+
+def test_the_cost_is_that_of_its_parts():
+    model, x, z = made("image and text")
+    own = {
+        "image": (attention_info("eca > coord"), 16, 3, 4),
+        "text": (attention_info("mhsa"), 24, 7, 1),
+    }
+    wanted = 12 * 16 + 7 * 24
+    for (name, (card, *size)), others in zip(own.items(), (7, 12), strict=True):
+        wanted += card.cost(model.own[name], *size)["multiply_adds"]
+        crossing = attention_info("cross_attention")
+        wanted += crossing.cost(model.across[name], *size, M=others)["multiply_adds"]
+    assert count_multiply_adds(model, (x[:1], z[:1])) == pytest.approx(wanted, rel=0.02)
 
 
 def test_copies():

@@ -9,7 +9,7 @@ from torch import nn
 import foveal
 from foveal import FovealError, attention_info, create_attention
 from foveal.core.layout import OnTime
-from foveal.measure import count_multiply_adds
+from foveal.measure import count_multiply_adds, count_traffic
 from foveal.mix import Mix, NotationError
 from foveal.testing import check_attention
 
@@ -130,6 +130,18 @@ def test_layouts():
         assert card.name == notation
 
 
+def test_the_formula_says_what_comes_first():
+    for notation, formula in {
+        "factorised(eca, se)": r"\mathrm{time}\big(\mathrm{se}("
+        r"\mathrm{frames}\big(\mathrm{eca}(x)\big))\big)",
+        'factorised(se, order=("time", "space"))': r"\mathrm{frames}\big(\mathrm{se}("
+        r"\mathrm{time}\big(\mathrm{se}(x)\big))\big)",
+        "joint(eca | se)": r"\mathrm{joint}\big(\mathrm{mean}\big(\mathrm{eca}(x),\ \mathrm{se}(x)"
+        r"\big)\big)",
+    }.items():
+        assert attention_info(notation).formula == f"y = {formula}"
+
+
 def test_weights_of_single_frames_and_of_the_whole():
     """Weights by the input are for each frame inside `frames`, for each position inside `time`, and
     else for each video."""
@@ -199,6 +211,24 @@ def test_the_cost_of_time_and_of_the_whole():
     assert stated["multiply_adds"] == pytest.approx(counted, rel=0.02)
     pairs = 2 * C * (15 * 4**2 + 60**2)  # over time, and over all
     assert stated["multiply_adds"] == 2 * 4 * 60 * C**2 + pairs + 60 * C
+
+
+def test_a_mechanism_in_time_moves_no_more_than_one_written_for_it():
+    """Courses are copied once, frames not at all."""
+    heads = "num_heads=2, qkv_bias=true, proj_bias=true"
+    for batch in (1, 2):
+        x = torch.randn(batch, 4, C, 6, 5)
+        one, other = (
+            built(f"time(mhsa({heads}))"),
+            create_attention("temporal", C, num_heads=2).eval(),
+        )
+        moved, wanted = count_traffic(one, x), count_traffic(other, x)
+        assert moved.bytes_moved == wanted.bytes_moved
+        assert moved.peak_memory == wanted.peak_memory
+    eca = create_attention("eca", C).eval()
+    assert count_traffic(built("frames(eca)"), X).bytes_moved == (
+        count_traffic(eca, X.flatten(0, 1)).bytes_moved
+    )
 
 
 def test_longer_videos_than_the_exported_one():

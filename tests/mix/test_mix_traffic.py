@@ -77,5 +77,23 @@ def test_a_mix_moves_and_holds_no_more_than_its_parts_and_its_joiner(notation, m
 @pytest.mark.parametrize("joiner", ["mean", "sum", "max"])
 def test_branches_are_added_up_as_they_come(joiner):
     """Six branches hold no more at a time than one does, the sum so far and the next."""
-    mix = create_attention(f"{joiner}({' | '.join(['eca'] * 6)})", SHAPE[1])
+    mix = create_attention(f"{joiner}({' | '.join(['coord'] * 6)})", SHAPE[1])
     assert counted(mix, "infer").peak_memory <= 3.1 * MAP
+
+
+@pytest.mark.parametrize("notation", ["se | eca", "se | sa_spatial", "se | eca | srm"])
+def test_gates_that_add_up_multiply_the_map_once(notation):
+    """Without gradients; with them each mechanism's own backward pass moves less."""
+    mix = create_attention(notation, SHAPE[1])
+    assert isinstance(mix.body, Branches)
+    together = counted(mix, "infer")
+    mix.body.gates_add_up = False
+    apart = counted(mix, "infer")
+    assert together.bytes_moved < 0.75 * apart.bytes_moved
+    assert together.peak_memory <= 0.7 * apart.peak_memory
+
+
+def test_means_that_several_gates_need_are_computed_once():
+    """The map is read for its means, read for the product, and written."""
+    mix = create_attention("se | eca | bam_channel", SHAPE[1])
+    assert counted(mix, "infer").bytes_moved <= 3.1 * MAP

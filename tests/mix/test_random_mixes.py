@@ -6,8 +6,9 @@ from random_mixes import draw
 from foveal import attention_info
 from foveal.testing import check_attention
 
-FEW = range(12)
-ALL = range(12, 300)
+FEW = (1, 2, 3, 5, 6, 7, 9, 10, 14, 15)
+"""Of mechanisms that are checked in a few seconds."""
+REST = [seed for seed in range(300) if seed not in FEW]
 
 
 @pytest.mark.parametrize("seed", FEW)
@@ -16,7 +17,7 @@ def test_a_random_mix_keeps_every_law(seed: int):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", ALL)
+@pytest.mark.parametrize("seed", REST)
 def test_more_random_mixes_keep_every_law(seed: int):
     check_attention(draw(seed))
 

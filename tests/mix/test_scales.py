@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveal import FovealError, create_attention, insert
+from foveal import FovealError, attention_info, create_attention, insert
 from foveal.core.types import Map
-from foveal.measure import count_traffic
+from foveal.measure import count_multiply_adds, count_traffic
 from foveal.mix.join import Concat, Gate, Max, Mean, Product, Select, Sum
 from foveal.mix.pyramid import Pyramid
 from foveal.mix.scales import Scales
@@ -261,3 +261,11 @@ def test_a_pyramid_smaller_than_its_levels_is_not_inserted(module, size, says):
     with pytest.raises(FovealError, match=f"^0 .4 channels.: {says}"):
         insert(host, lambda channels: module, where="0", example_input=example)
     assert list(host.state_dict()) == keys
+
+
+@pytest.mark.parametrize("join", ["mean", "max", "concat", "gate"])
+@pytest.mark.parametrize("word", ["pyramid(sa_spatial", "wavelet(sa_spatial, wavelet=db2"])
+def test_what_weighing_costs_is_on_the_card(word, join):
+    mix, x = create_attention(f"{word}, join={join})", 8), torch.rand(1, 8, 10, 8)
+    stated = attention_info(f"{word}, join={join})").cost(mix, 8, 10, 8)["multiply_adds"]
+    assert stated == pytest.approx(count_multiply_adds(mix, x), rel=0.02)

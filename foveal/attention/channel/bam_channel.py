@@ -49,6 +49,9 @@ class BAMChannel(nn.Module):
     a batch normalisation have no bias, which it would cancel.
     """
 
+    weighs_means = True
+    """Whether `weigh` needs nothing but the channels' means, so that others may share them."""
+
     def __init__(
         self, channels: int, reduction: int = 16, num_layers: int = 1, hidden: int | None = None
     ):
@@ -63,9 +66,13 @@ class BAMChannel(nn.Module):
         """What the gate is the sigmoid of."""
         return self.network(x.mean((2, 3)))[..., None, None]
 
+    def weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """The weights, from the channels' means."""
+        return self.network(means).sigmoid()
+
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
         """One weight per channel, in (0, 1)."""
-        return self.scores(x).sigmoid()
+        return self.weigh(x.mean((2, 3)))[..., None, None]
 
     def forward(self, x: Map) -> Map:
         return x * self.attention_map(x)

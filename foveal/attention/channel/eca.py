@@ -44,6 +44,9 @@ class ECA(nn.Module):
         FovealError: if `kernel_size` is even, or the activation unknown.
     """
 
+    weighs_means = True
+    """Whether `weigh` needs nothing but the channels' means, so that others may share them."""
+
     def __init__(
         self,
         channels: int,
@@ -67,12 +70,13 @@ class ECA(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
         """One weight per channel, in (0, 1)."""
-        return self._weigh(x.mean((2, 3)))[..., None, None]
+        return self.weigh(x.mean((2, 3)))[..., None, None]
 
-    def _weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+    def weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """The weights, from the channels' means."""
         edge = self.kernel_size // 2
         scores = self.conv(F.pad(means[:, None], (edge, edge), self.padding))
         return self.gate(scores)[:, 0]
 
     def forward(self, x: Map) -> Map:
-        return gate_channels(x, self._weigh, self.parameters())
+        return gate_channels(x, self.weigh, self.parameters())

@@ -40,10 +40,12 @@ class ESE(nn.Module):
     def __init__(self, channels: int, add_max: bool = False, gate: str = "hard_sigmoid"):
         super().__init__()
         self.add_max = add_max
+        self.weighs_means = not add_max
         self.fc = nn.Linear(channels, channels)
         self.gate = activation(gate)
 
-    def _weigh(self, pooled: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+    def weigh(self, pooled: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """The weights, from what the channels are pooled to."""
         return self.gate(self.fc(pooled))
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
@@ -51,9 +53,9 @@ class ESE(nn.Module):
         pooled = x.mean((2, 3))
         if self.add_max:
             pooled = 0.5 * (pooled + x.amax((2, 3)))
-        return self._weigh(pooled)[..., None, None]
+        return self.weigh(pooled)[..., None, None]
 
     def forward(self, x: Map) -> Map:
         if self.add_max:
             return x * self.attention_map(x)
-        return gate_channels(x, self._weigh, self.parameters())
+        return gate_channels(x, self.weigh, self.parameters())

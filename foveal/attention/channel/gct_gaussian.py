@@ -38,6 +38,9 @@ class GCTGaussian(nn.Module):
     checked, for no code was published.
     """
 
+    weighs_means = True
+    """Whether `weigh` needs nothing but the channels' means, so that others may share them."""
+
     def __init__(self, channels: int, c: float = 2.0, learnable: bool = False, eps: float = 1e-5):
         super().__init__()
         if not (c > 0 and eps > 0):
@@ -45,13 +48,14 @@ class GCTGaussian(nn.Module):
         self.learnable, self.eps = learnable, eps
         self.c = nn.Parameter(tensor(float(c))) if learnable else float(c)
 
-    def _weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+    def weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """The weights, from the channels' means."""
         place = F.layer_norm(means, means.shape[1:], eps=self.eps)
         return (-0.5 * (place / self.c).square()).exp()
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
         """One weight per channel, in (0, 1]."""
-        return self._weigh(x.mean((2, 3)))[..., None, None]
+        return self.weigh(x.mean((2, 3)))[..., None, None]
 
     def forward(self, x: Map) -> Map:
-        return gate_channels(x, self._weigh, self.parameters())
+        return gate_channels(x, self.weigh, self.parameters())

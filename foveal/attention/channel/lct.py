@@ -35,6 +35,9 @@ class LCT(nn.Module):
         FovealError: if `groups` does not divide the channels, or `eps` is not positive.
     """
 
+    weighs_means = True
+    """Whether `weigh` needs nothing but the channels' means, so that others may share them."""
+
     def __init__(self, channels: int, groups: int | None = None, eps: float = 1e-5):
         super().__init__()
         if groups is None:
@@ -47,12 +50,13 @@ class LCT(nn.Module):
         self.weight = nn.Parameter(torch.zeros(channels))
         self.bias = nn.Parameter(torch.ones(channels))
 
-    def _weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+    def weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """The weights, from the channels' means."""
         return torch.group_norm(means, self.groups, self.weight, self.bias, self.eps).sigmoid()
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
         """One weight per channel, in (0, 1)."""
-        return self._weigh(x.mean((2, 3)))[..., None, None]
+        return self.weigh(x.mean((2, 3)))[..., None, None]
 
     def forward(self, x: Map) -> Map:
-        return gate_channels(x, self._weigh, self.parameters())
+        return gate_channels(x, self.weigh, self.parameters())

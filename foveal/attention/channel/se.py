@@ -54,6 +54,7 @@ class SE(nn.Module):
     ):
         super().__init__()
         self.bias, self.norm, self.add_max = bias, norm, add_max
+        self.weighs_means = not add_max
         self.hidden = hidden_width(channels, reduction, hidden=hidden)
         self.squeeze = nn.Linear(channels, self.hidden, bias)
         self.bn = BatchNorm1d(self.hidden) if norm else nn.Identity()
@@ -66,13 +67,14 @@ class SE(nn.Module):
         pooled = x.mean((2, 3))  # (B, C)
         if self.add_max:
             pooled = 0.5 * (pooled + x.amax((2, 3)))
-        return self._weigh(pooled)[..., None, None]
+        return self.weigh(pooled)[..., None, None]
 
-    def _weigh(self, pooled: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+    def weigh(self, pooled: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """The weights, from what the channels are pooled to."""
         hidden = self.act(self.bn(self.squeeze(pooled)))
         return self.gate(self.excite(hidden))
 
     def forward(self, x: Map) -> Map:
         if self.add_max:
             return x * self.attention_map(x)
-        return gate_channels(x, self._weigh, self.parameters())
+        return gate_channels(x, self.weigh, self.parameters())
