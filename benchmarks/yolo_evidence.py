@@ -80,6 +80,7 @@ def main() -> None:
     torch.set_num_threads(1)
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
+    warm_up(out)
     cells = []
     for model in options.models:
         cells += combination(model, options.attention, options.places, out)
@@ -87,6 +88,17 @@ def main() -> None:
         write_whole(out / "evidence.md", table(cells))
     print(table(cells))
     sys.exit(any(not cell["good"] for cell in cells))
+
+
+def warm_up(out: Path) -> None:
+    """Train and export once, so that what these import is here before the children are forked."""
+    folder = out / "warm"
+    folder.mkdir(exist_ok=True)
+    data = dataset("yolov8n.yaml", out)
+    make_host("yolov8n.yaml", data, folder / "host.pt")
+    model: Any = opened(folder / "host.pt")
+    model.train(data=str(data), epochs=1, imgsz=32, plots=False, project=str(folder), amp=False)
+    export(folder / "host.pt", "onnx", imgsz=64)
 
 
 def combination(
