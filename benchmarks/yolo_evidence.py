@@ -23,6 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def main() -> None:
     torch.set_num_threads(1)
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
-    warm_up(out)
+    warm_up()
     cells = []
     for model in options.models:
         cells += combination(model, options.attention, options.places, out)
@@ -90,15 +91,20 @@ def main() -> None:
     sys.exit(any(not cell["good"] for cell in cells))
 
 
-def warm_up(out: Path) -> None:
-    """Train and export once, so that what these import is here before the children are forked."""
-    folder = out / "warm"
-    folder.mkdir(exist_ok=True)
-    data = dataset("yolov8n.yaml", out)
-    make_host("yolov8n.yaml", data, folder / "host.pt")
-    model: Any = opened(folder / "host.pt")
-    model.train(data=str(data), epochs=1, imgsz=32, plots=False, project=str(folder), amp=False)
-    export(folder / "host.pt", "onnx", imgsz=64)
+def warm_up() -> None:
+    """Import what training and export import, once, before the children are forked.
+
+    Nothing is trained or run here: the threads of autograd or onnxruntime do not survive a fork.
+    """
+    for module in (
+        "onnx",
+        "onnxruntime",
+        "polars",
+        "torch._inductor",
+        "ultralytics.engine.exporter",
+    ):
+        import_module(module)
+    import_module("foveal.yolo.model")
 
 
 def combination(
