@@ -107,7 +107,7 @@ def _put_in(layers: nn.Sequential, rows: dict[int, tuple[str, dict[str, Any]]], 
     x: Any = torch.zeros(2, int(ch), 160, 192)
     outputs: list[Any] = []
     for i, layer in enumerate(list(layers)[: max(rows) + 1]):
-        given = layer.f  # pyright: ignore
+        given: Any = layer.f
         if given != -1:
             x = (
                 outputs[given]

@@ -12,7 +12,10 @@ _NAME, _OPSET = "aten::mT", 9
 def matrix_transpose_exports() -> Iterator[None]:
     """Let the older exporter know a transposed matrix while this lasts."""
     from torch.onnx import symbolic_helper
-    from torch.onnx.utils import register_custom_op_symbolic, unregister_custom_op_symbolic
+    from torch.onnx.utils import (
+        register_custom_op_symbolic,  # pyright: ignore[reportPrivateImportUsage]
+        unregister_custom_op_symbolic,  # pyright: ignore[reportPrivateImportUsage]
+    )
 
     def transpose(graph: Any, x: Any) -> Any:
         rank = symbolic_helper._get_tensor_rank(x)
