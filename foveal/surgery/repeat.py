@@ -43,23 +43,28 @@ def repeat_insertion(
     example = adapter.example(network) if example_input is None else example_input
     with adapter.undisturbed(network):
         traced = trace(network, example)
-        found = [_spot(entry, traced) for entry in plan["places"]]
-        for entry, spot in zip(plan["places"], found, strict=True):
-            adapter.check(network, spot, entry["init"])
-        inserted = []
+        found, inserted = [], []
         with keep_random_state(network):
-            for i, (entry, spot) in enumerate(zip(plan["places"], found, strict=True)):
-                mechanism = build(_attention(entry), spot, entry["options"])
-                identity = entry["init"] == "identity"
-                strength = strength_at_birth(mechanism, spot) if identity else None
-                one = Inserted(mechanism, strength, dict(entry))
+            for i, entry in enumerate(plan["places"]):
+                spot, one = _repeated(entry, traced)
+                adapter.check(network, spot, entry["init"])
                 if fill is not None:
                     fill(i, one)
+                found.append(spot)
                 inserted.append(one)
         change = put_in(network, found, inserted, traced.example, silent=False)
     result = report(network, found, inserted, change, {})
     adapter.inserted(model, result.plan)
     return result
+
+
+def _repeated(entry: Mapping[str, Any], traced: Trace) -> tuple[Spot, Inserted]:
+    """The place of the plan in this host, and what goes there, as at birth."""
+    spot = _spot(entry, traced)
+    mechanism = build(_attention(entry), spot, entry["options"])
+    identity = entry["init"] == "identity"
+    strength = strength_at_birth(mechanism, spot) if identity else None
+    return spot, Inserted(mechanism, strength, dict(entry))
 
 
 def _spot(entry: Mapping[str, Any], traced: Trace) -> Spot:
