@@ -23,6 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def main() -> None:
     torch.set_num_threads(1)
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
+    warm_up()
     cells = []
     for model in options.models:
         cells += combination(model, options.attention, options.places, out)
@@ -87,6 +89,22 @@ def main() -> None:
         write_whole(out / "evidence.md", table(cells))
     print(table(cells))
     sys.exit(any(not cell["good"] for cell in cells))
+
+
+def warm_up() -> None:
+    """Import what training and export import, once, before the children are forked.
+
+    Nothing is trained or run here: the threads of autograd or onnxruntime do not survive a fork.
+    """
+    for module in (
+        "onnx",
+        "onnxruntime",
+        "polars",
+        "torch._inductor",
+        "ultralytics.engine.exporter",
+    ):
+        import_module(module)
+    import_module("foveal.yolo.model")
 
 
 def combination(

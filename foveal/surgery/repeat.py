@@ -9,7 +9,7 @@ from foveal.core.errors import FovealError
 from foveal.surgery.build import build, imported_class
 from foveal.surgery.example import keep_random_state
 from foveal.surgery.hook import Inserted
-from foveal.surgery.hosts.adapter import HostAdapter, adapted
+from foveal.surgery.hosts.adapter import adapted
 from foveal.surgery.insert import Insertion, put_in, report, strength_at_birth
 from foveal.surgery.levels import repeat_levels
 from foveal.surgery.place import Spot, spot_at
@@ -47,7 +47,8 @@ def repeat_insertion(
         found, inserted = [], []
         with keep_random_state(network):
             for i, entry in enumerate(plan["places"]):
-                spot, one = _repeated(network, entry, traced, adapter)
+                spot, one = _repeated(network, entry, traced)
+                adapter.check(network, spot, entry["init"])
                 if fill is not None:
                     fill(i, one)
                 found.append(spot)
@@ -58,26 +59,19 @@ def repeat_insertion(
     return result
 
 
-def _repeated(
-    network: nn.Module, entry: Mapping[str, Any], traced: Trace, adapter: HostAdapter
-) -> tuple[Spot, Inserted]:
+def _repeated(network: nn.Module, entry: Mapping[str, Any], traced: Trace) -> tuple[Spot, Inserted]:
     """The place of the plan in this host, and what goes there, as at birth."""
-    _check_runs(entry["path"], traced)
+    if entry["path"] not in traced.calls:
+        raise FovealError(
+            f"{type(network).__name__} has no module {entry['path']!r} that runs; the insertion "
+            "was made in another host"
+        )
     if entry["layout"] == "maps":
         return repeat_levels(network, _attention(entry), dict(entry), traced)
     spot = _spot(entry, traced)
-    adapter.check(network, spot, entry["init"])
     mechanism = build(_attention(entry), spot, entry["options"])
     strength = strength_at_birth(mechanism, spot) if entry["init"] == "identity" else None
     return spot, Inserted(mechanism, strength, dict(entry))
-
-
-def _check_runs(path: str, traced: Trace) -> None:
-    if path not in traced.calls:
-        raise FovealError(
-            f"{type(traced.root.module).__name__} has no module {path!r} that runs; the insertion "
-            "was made in another host"
-        )
 
 
 def _spot(entry: Mapping[str, Any], traced: Trace) -> Spot:

@@ -84,7 +84,7 @@ def _reads_alike(old: Sequence[Layer], new: Sequence[Layer]) -> float:
 def _shipped(scale: str) -> list[tuple[str, list[Layer]]]:
     """The shipped models' rows by name, plain names first; a model that has one file per scale
     counts at that scale only."""
-    folder = Path(ultralytics().__file__).parent / "cfg" / "models"
+    folder = Path(str(ultralytics().__file__)).parent / "cfg" / "models"
     found = []
     for path in sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.stem), path.stem)):
         own = re.match(r"yolov(?:9|10)([a-z])", path.stem)

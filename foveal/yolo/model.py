@@ -143,7 +143,8 @@ class YOLO(Keeping, package.YOLO):
     def __init__(self, *args: Any, **kwargs: Any):
         register()
         super().__init__(*args, **kwargs)
-        self.__class__ = keeping_class(type(self))  # it may have become an RTDETR meanwhile
+        this: Any = self
+        this.__class__ = keeping_class(type(self))  # it may have become an RTDETR meanwhile
 
 
 class RTDETR(Keeping, package.RTDETR):

@@ -43,6 +43,7 @@ def layers_of(model: nn.Module) -> list[Layer]:
         FovealError: if it is no model of the YOLO families.
     """
     layers = []
+    layer: Any
     for i, layer in enumerate(_numbered(model)):
         froms = layer.f if isinstance(layer.f, list | tuple) else [layer.f]
         layers.append(

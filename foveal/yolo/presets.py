@@ -167,8 +167,8 @@ def _layers(traced: Trace) -> list[nn.Module]:
 def _sources(traced: Trace) -> list[int]:
     """The numbers of the layers whose outputs the head takes."""
     layers = _layers(traced)
-    given = layers[-1].f
-    given = [given] if isinstance(given, int) else list(given)  # pyright: ignore
+    given: Any = layers[-1].f
+    given = [given] if isinstance(given, int) else list(given)
     return [i % len(layers) if i >= 0 else len(layers) - 1 + i for i in given]
 
 

@@ -106,8 +106,8 @@ def _put_in(layers: nn.Sequential, rows: dict[int, tuple[str, dict[str, Any]]], 
     layers.eval()
     x: Any = torch.zeros(2, int(ch), 160, 192)
     outputs: list[Any] = []
-    for i, layer in enumerate(layers[: max(rows) + 1]):  # pyright: ignore
-        given = layer.f  # pyright: ignore
+    for i, layer in enumerate(list(layers)[: max(rows) + 1]):
+        given: Any = layer.f
         if given != -1:
             x = (
                 outputs[given]

@@ -107,7 +107,7 @@ def draw_scene(plan: Plan, without: int | None = None) -> Scene:
     _draw_strokes(picture, plan, front=False)
     for number, thing in enumerate(plan.things):
         patch, mask = _patch(thing)
-        hard = mask.point(lambda value: 255 * (value >= 128))  # a pixel is the thing's or is not
+        hard = mask.point([0] * 128 + [255] * 128)  # a pixel is the thing's or is not
         pixels.append(int(np.count_nonzero(np.asarray(hard))))
         corner = (thing.centre[0] - patch.width // 2, thing.centre[1] - patch.height // 2)
         if number != without:

@@ -131,7 +131,7 @@ class _StudyTrainer(DetectionTrainer):
         self.losses.append(float(sum(self.tloss.values())))  # pyright: ignore
         self.on_epoch(len(self.losses))
 
-    def save_model(self) -> bool:
+    def save_model(self) -> Any:
         """No checkpoint: a run that is cut off is made again, from its seed."""
         return False
 

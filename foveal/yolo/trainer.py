@@ -47,7 +47,7 @@ class KeepsInsertions(_Base):
         self.settings: dict[str, Any] = overrides.pop(SETTINGS, None) or {}
         super().__init__(cfg, overrides, _callbacks)
 
-    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> nn.Module:
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """The network as ultralytics builds it, with the insertions repeated in it."""
         if RANK != -1:  # a worker of a distributed run, where nobody else could have called it
             register()
@@ -81,7 +81,11 @@ class KeepsInsertions(_Base):
 
     def learning(self) -> dict[str, Any]:
         """How the two parts learn; the network says it in every process of a run."""
-        return (getattr(unwrap_model(self.model), "yaml", None) or {}).get(SETTINGS) or {}
+        return (getattr(self._network(), "yaml", None) or {}).get(SETTINGS) or {}
+
+    def _network(self) -> Any:
+        model: Any = self.model
+        return unwrap_model(model)
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """ultralytics' optimiser, in which what was inserted learns at a rate of its own."""
@@ -95,13 +99,13 @@ class KeepsInsertions(_Base):
     def _model_train(self) -> None:
         super()._model_train()
         if self.learning().get("freeze_host"):
-            hold_host(unwrap_model(self.model))
+            hold_host(self._network())
 
     def optimizer_step(self) -> None:
         """A step; of a frozen host, the moving average is the host itself and not nearly it."""
         super().optimizer_step()
         if self.learning().get("freeze_host") and self.ema:
-            own = unwrap_model(self.model).state_dict()
+            own = self._network().state_dict()
             inside = tuple(f"{path}." for path in inserted_modules(self.ema.ema))
             for key, value in self.ema.ema.state_dict().items():
                 if not key.startswith(inside):

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 _NAME, _OPSET = "aten::mT", 9
 
 
@@ -14,6 +12,10 @@ _NAME, _OPSET = "aten::mT", 9
 def matrix_transpose_exports() -> Iterator[None]:
     """Let the older exporter know a transposed matrix while this lasts."""
     from torch.onnx import symbolic_helper
+    from torch.onnx.utils import (
+        register_custom_op_symbolic,  # pyright: ignore[reportPrivateImportUsage]
+        unregister_custom_op_symbolic,  # pyright: ignore[reportPrivateImportUsage]
+    )
 
     def transpose(graph: Any, x: Any) -> Any:
         rank = symbolic_helper._get_tensor_rank(x)
@@ -24,8 +26,8 @@ def matrix_transpose_exports() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.register_custom_op_symbolic(_NAME, transpose, _OPSET)
+        register_custom_op_symbolic(_NAME, transpose, _OPSET)
     try:
         yield
     finally:
-        torch.onnx.unregister_custom_op_symbolic(_NAME, _OPSET)
+        unregister_custom_op_symbolic(_NAME, _OPSET)

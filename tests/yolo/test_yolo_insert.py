@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import foveal
 from foveal.core.errors import FovealError
 from foveal.surgery.flow import tensors_in
+from foveal.surgery.repeat import repeat_insertion
 
 pytest.importorskip("ultralytics", reason="needs the extra yolo")
 
@@ -166,6 +167,21 @@ def test_fuse_half_and_copies_keep_it():
     assert torch.allclose(predictions(fused)[0], want, atol=1e-3)
     half = copy.deepcopy(model).half().float()
     assert torch.allclose(predictions(half)[0], want, rtol=2e-2, atol=0.5)
+
+
+def test_a_plan_is_repeated_in_the_same_places():
+    model, fresh = network("yolov8n.yaml"), network("yolov8n.yaml")
+    torch.manual_seed(7)
+    foveal.insert(model, "cbam", where=["head.in", 4], init="paper")
+    foveal.insert(model, "eca", where="every_c2f", position="inside_residual", init="paper")
+    plan = model.yaml["foveal"]["plan"]  # pyright: ignore
+    positions = [place["position"] for place in plan["places"]]
+    assert sorted(set(positions)) == ["after", "before", "inside_residual"]
+    torch.manual_seed(7)
+    repeat_insertion(fresh, plan)
+    assert list(fresh.state_dict()) == list(model.state_dict())
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(predictions(fresh)[0], predictions(model)[0])
 
 
 def test_mixed_precision_is_silent_too():
