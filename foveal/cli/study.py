@@ -199,8 +199,8 @@ def _design(study: Study) -> str:
     asked = sum(variant.role == "attention" for variant in study.variants)
     return (
         f"{scale_of(study).title} on the test pictures after the last epoch, in per cent, mean ± "
-        f"standard deviation of {len(study.seeds)} seeds. Differences are paired by seed, with {LEVEL} "
-        "bootstrap intervals (not corrected); p is exact, corrected by Holm over the "
+        f"standard deviation of {len(study.seeds)} seeds. Differences are paired by seed, with "
+        f"{LEVEL} bootstrap intervals (not corrected); p is exact, corrected by Holm over the "
         f"{asked} mechanisms asked about, and over the controls among themselves. "
         "Size: parameters added. Time: of a forward pass, as a multiple of no attention's."
     )
