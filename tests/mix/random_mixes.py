@@ -13,9 +13,10 @@ TAKE_THEM = (
 )
 """Mechanisms of which options are varied."""
 
-IN_TIME = tuple(name for name in TAKE_THEM if name != "sra")
-"""What stands in the words for video: mechanisms that have something to do in the courses of two
-frames of the kit's videos, of which `sra` makes one key."""
+WHEN_SMALL = tuple(name for name in TAKE_THEM if name != "sra")
+"""What stands in the words for video and for scales: mechanisms that have something to do in the
+courses of two frames of the kit's videos, and in maps of half the kit's size, where `sra` makes one
+key of all positions."""
 
 
 PICKERS = ("biformer", "dhsa", "sparse_attn")
@@ -57,6 +58,8 @@ class _Drawer:
             card = attention_info(name)
             if card.limits or name in PICKERS:
                 continue
+            if name == "temporal":  # several in a row would make two frames one, and nothing to see
+                return "residual(temporal)"
             taken = [o for o in OPTIONS if o in card.options and name in TAKE_THEM]
             if taken and self.random.random() < 0.5:
                 option = self.random.choice(taken)
@@ -67,9 +70,9 @@ class _Drawer:
         """A word for video."""
         word = self.random.choice(["frames", "time", "joint", "factorised"])
         if word == "factorised" and self.random.random() < 0.5:
-            return f"factorised({self.random.choice(IN_TIME)}, {self.random.choice(IN_TIME)})"
+            return f"factorised({self.random.choice(WHEN_SMALL)}, {self.random.choice(WHEN_SMALL)})"
         sign = self.random.choice(["", " > ", " | "])
-        return f"{word}({sign.join(self.random.sample(IN_TIME, 2 if sign else 1))})"
+        return f"{word}({sign.join(self.random.sample(WHEN_SMALL, 2 if sign else 1))})"
 
     def split(self, leaves: int, parts: int) -> list[str]:
         """So many mixes, of so many mechanisms in all."""
@@ -116,7 +119,7 @@ class _Drawer:
         if word in ("pyramid", "wavelet"):
             return self.scaled(word, leaves)
         if word == "coarse_to_fine":
-            return f"coarse_to_fine({', '.join(self.split(leaves, 2))}, window_size=3)"
+            return f"coarse_to_fine({', '.join(self.random.sample(WHEN_SMALL, 2))}, window_size=3)"
         if word == "residual":
             return f"residual({self.mix(leaves)})"
         if word == "hierarchy":
@@ -134,4 +137,5 @@ class _Drawer:
         join = self.random.choice(["mean", "sum", "max", "concat", "gate", "select"])
         scales = levels + 1 if word == "pyramid" else 3 * levels + 1
         weights = "" if join == "select" else self.weights(scales)
-        return f"{word}({self.mix(leaves - 1)}, {own}, join={join}{weights})"
+        inner = " > ".join(self.random.sample(WHEN_SMALL, min(leaves - 1, 2)))
+        return f"{word}({inner}, {own}, join={join}{weights})"
