@@ -79,7 +79,8 @@ def _branches_cost(module: Branches, of: Callable[..., Cost], values: int) -> Co
     """Of parts side by side, on a map of so many values."""
     weighting = module.weighting
     if module.gates_add_up:
-        kinds = [_by_channel(_inner(branch).attention_map) for branch in module.branches]
+        maps = [_inner(branch).attention_map for branch in module.branches]
+        kinds = [_by_channel(read) for read in maps]  # pyright: ignore[reportArgumentType]
         products = len(set(kinds)) - len(kinds)  # one for the map, and none for each gate
         if isinstance(weighting, Dynamic) and weighting.at_positions and any(kinds):
             products += 2 * sum(kinds) - 1  # gates of channels are spread out by their weights

@@ -52,8 +52,8 @@ class Join(Word):
         checked.made(self.value(call), self.joiner, branches)
         if self.joiner.takes == "gates":
             for branch in branches:
-                gate = isinstance(branch, Call) and branch.word not in WORDS
-                if not gate or not is_gate(attention_info(branch.word)):
+                named = isinstance(branch, Call) and branch.word not in WORDS
+                if not (named and is_gate(attention_info(branch.word))):  # pyright: ignore
                     raise checked.fault(
                         f"{self.name} multiplies gates, and {branch} is none: choose mechanisms "
                         "that multiply their input by a map, or another joiner",

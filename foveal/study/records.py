@@ -209,7 +209,8 @@ def _read(path: Path, default: Any = None) -> Any:
 
 def _run(data: dict[str, Any]) -> Run:
     weights = [BranchWeights(**weights) for weights in data.get("weights", [])]
-    return Run(**data | {"weights": weights})
+    others = {name: value for name, value in data.items() if name != "weights"}
+    return Run(**others, weights=weights)
 
 
 def _pair(data: dict[str, Any], key: str) -> dict[str, Any]:

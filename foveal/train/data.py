@@ -166,7 +166,8 @@ def read_all(data: ImageData) -> None:
     Raises:
         FovealError: naming the first picture that cannot be read.
     """
-    for part in (data.train, data.test, data.feedback or ()):
+    parts = [data.train, data.test] + ([data.feedback] if data.feedback is not None else [])
+    for part in parts:
         for start in range(0, len(part), 256):
             part.__getitems__(range(start, min(start + 256, len(part))))
 

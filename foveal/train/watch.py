@@ -72,7 +72,12 @@ class WatchWeights(Callback):
                 self._hook(place, node)
 
     def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *args: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._labels = batch[1].cpu()
         self._counts.index_add_(0, self._labels, torch.ones(len(self._labels), 1).double())

@@ -56,7 +56,9 @@ def prepare(config: DetectionConfig) -> Prepared:
             if variant.role == "matched":
                 notes += size_note(variant, sizes)
         pairing = _pairing(config, variants, folder)
-    return Prepared(config, variants, places, notes, describe_power(config), pairing, seconds)
+    power = describe_power(config)
+    classes = tuple(data.classes)
+    return Prepared(config, variants, places, notes, power, pairing, seconds, classes)
 
 
 def costs_of(config: DetectionConfig, prepared: Prepared) -> list[Cost]:
