@@ -7,7 +7,7 @@ from foveal.core.card import Card
 NO_GATES = frozenset({"cpca", "gc", "mhca_next", "parnet", "shuffle", "strip_pool"})
 """Mechanisms whose map would fit the input, and which do more than multiply by it."""
 
-MORE_FOR_THE_MAP = {"cbam": 1}
+MORE_FOR_THE_MAP = {"bam": 1, "cbam": 1}
 """Products for each value that the map of a gate takes, where `forward` has no use for them."""
 
 _SMALL = ("'b c 1 1'", "'b 1 h w'")

@@ -88,8 +88,8 @@ def sign_flip_p(differences: np.ndarray) -> np.ndarray:
 
     The sums over half of all sign patterns suffice; the other half are their negatives.
 
-    >>> sign_flip_p(np.array([[0.01, 0.02, 0.03, 0.02, 0.01]]))
-    array([0.0625])
+    >>> sign_flip_p(np.array([[0.01, 0.02, 0.03, 0.02, 0.01]])).tolist()
+    [0.0625]
     """
     seeds = differences.shape[1]
     patterns = np.arange(2 ** (seeds - 1))[:, None]
