@@ -108,8 +108,9 @@ class Scales(nn.Module):
         part = self.split(x, [self.shown % self.scales])[self.shown % self.scales]
         return mechanism.attention_map(part)  # pyright: ignore[reportCallIssue]
 
-    def attention_range(self) -> Range | None:
-        return attention_range(self._mechanism(self.shown % self.scales))
+    def attention_range(self) -> Range:
+        """Stated in any case: a gate on a scale may be none on the whole map."""
+        return attention_range(self._mechanism(self.shown % self.scales)) or (0.0, 1.0)
 
     def forward(self, x: Map) -> Map:
         if self.weighting is not None and self.weighting.needs_outputs:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from foveal.core.errors import FovealError
-from foveal.measure import measure
+from foveal.study.costs import measured
 from foveal.study.prepare import Prepared, describe_power, size_note, wanted
 from foveal.study.records import Cost, Variant
 from foveal.study.variants import baseline, mechanisms, parameters_of
@@ -20,8 +20,6 @@ from foveal.yolo.study_trainer import FIRST, in_silence, trainer_for
 
 LARGER = Variant("larger", "larger")
 """The bare model at the next larger scale."""
-
-SECONDS = 1.0
 
 
 def prepare(config: DetectionConfig) -> Prepared:
@@ -66,25 +64,8 @@ def costs_of(config: DetectionConfig, prepared: Prepared) -> list[Cost]:
     device = torch.device("cpu" if config.training.device == "cpu" else "cuda")
     picture = example_of(config)[:1].to(device)
     seed = config.seed_list[0]
-    costs = []
     with reproducible(), in_silence():
-        bare = build_variant(config, baseline(), seed).network.to(device).eval()
-        for variant in prepared.variants:
-            network = build_variant(config, variant, seed).network.to(device).eval()
-            found = measure(network, picture, baseline=bare, seconds=SECONDS)
-            latency = found.latency
-            costs.append(
-                Cost(
-                    variant=variant.name,
-                    parameters=found.parameters,
-                    flops=found.flops.foveal,
-                    bytes_moved=found.bytes_moved,
-                    peak_memory=found.peak_memory,
-                    latency_ratio=latency.ratio if latency else None,
-                    latency_ratio_interval=latency.ratio_interval if latency else None,
-                )
-            )
-    return costs
+        return measured(prepared, lambda v: build_variant(config, v, seed).network, picture)
 
 
 def _larger(config: DetectionConfig) -> list[Variant]:
