@@ -88,18 +88,35 @@ def build(config: StudyConfig, variant: Variant, seed: int, data: ImageData) -> 
         if any(is_lazy(p) for p in model.parameters()):
             with torch.no_grad():  # lazy layers take their shapes, and draw, at the first call
                 model.eval()(example_of(data))
-        before = weights_hash(model)
-        places: tuple[str, ...] = ()
-        if variant.role != "none":
-            keys = set(model.state_dict())
-            torch.manual_seed(seed + 1_000_000)
-            places = put_in(model, variant, example_of(data))
-            if weights_hash(model, keys) != before:
-                raise FovealError(
-                    f"inserting {variant.name} changed weights of {config.model.name}, so that it "
-                    "cannot be compared with the bare model"
-                )
+        before, places = put_in_beside(
+            model, variant, seed, example_of(data), host=config.model.name
+        )
         return Built(model, before, parameters_of(model), places)
+
+
+def put_in_beside(
+    model: nn.Module, variant: Variant, seed: int, example: Tensor, *, host: str
+) -> tuple[str, tuple[str, ...]]:
+    """Insert what the variant says, drawn from a stream of its own.
+
+    Returns:
+        The hash of the host's weights, and the places.
+
+    Raises:
+        FovealError: if something does not fit, or if the insertion touched a weight of the host.
+    """
+    before = weights_hash(model)
+    if variant.role not in ("attention", "frozen", "matched"):
+        return before, ()
+    keys = set(model.state_dict())
+    torch.manual_seed(seed + 1_000_000)
+    places = put_in(model, variant, example)
+    if weights_hash(model, keys) != before:
+        raise FovealError(
+            f"inserting {variant.name} changed weights of {host}, so that it cannot be compared "
+            "with the bare model"
+        )
+    return before, places
 
 
 def example_of(data: ImageData) -> Tensor:

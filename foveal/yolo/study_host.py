@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from foveal.core.errors import FovealError, require
 from foveal.study.records import Variant
-from foveal.study.variants import put_in
-from foveal.train.order import weights_hash
+from foveal.study.variants import put_in_beside
 from foveal.yolo.kept_yaml import plain_yaml
 from foveal.yolo.models import build_model, open_checkpoint, read_yaml
 from foveal.yolo.study_config import DetectionConfig
@@ -81,17 +80,7 @@ def build_variant(config: DetectionConfig, variant: Variant, seed: int) -> Built
     """
     with torch.random.fork_rng():
         host = build_host(config, seed, larger=variant.role == "larger")
-        before = weights_hash(host)
-        places: tuple[str, ...] = ()
-        if variant.role in ("attention", "frozen", "matched"):
-            keys = set(host.state_dict())
-            torch.manual_seed(seed + 1_000_000)
-            places = put_in(host, variant, example_of(config))
-            if weights_hash(host, keys) != before:
-                raise FovealError(
-                    f"inserting {variant.name} changed weights of {config.model}, so that it "
-                    "cannot be compared with the bare model"
-                )
+        before, places = put_in_beside(host, variant, seed, example_of(config), host=config.model)
         return BuiltNetwork(host, before, places)
 
 
