@@ -25,13 +25,20 @@ def train(
         list[str] | None,
         typer.Option(
             help="backbone.p3|p4|p5, backbone.last2, sppf, neck.out, head.in, every_c2f, a layer's "
-            "number or a path; again for more. Default: backbone.last2."
+            "number or a path; again for more. Default: backbone.last2, across levels head.in."
         ),
     ] = None,
     position: Annotated[str, typer.Option(help="after, before, replace, inside_residual.")] = (
         "after"
     ),
     init: Annotated[str, typer.Option(help="identity or paper.")] = "identity",
+    across_levels: Annotated[
+        bool,
+        typer.Option(
+            "--across-levels",
+            help="Let the levels exchange what they hold, the mechanism in each; at head.in.",
+        ),
+    ] = False,
     option: Annotated[
         list[str] | None, typer.Option(help="An option of the mechanism, NAME=VALUE.")
     ] = None,
@@ -56,9 +63,10 @@ def train(
     done = train_model(
         model,
         attention,
-        where=where or "backbone.last2",
+        where=where or ("head.in" if across_levels else "backbone.last2"),
         position=cast(Position, position),
         init=cast(Init, init),
+        across_levels=across_levels,
         options=dict(parse_option(text) for text in option or []),
         freeze_host=freeze_host,
         attention_lr=attention_lr,
@@ -77,7 +85,10 @@ def _show(done: Training) -> None:
         print_table(
             "What was inserted, and its strength now",
             ("module", "strength"),
-            [(path, "paper" if s is None else f"{s:+.5f}") for path, s in done.strengths.items()],
+            [
+                (path, "paper" if s is None else " ".join(f"{one:+.5f}" for one in s))
+                for path, s in done.strengths.items()
+            ],
         )
     shown = ", ".join(f"{key} {value:.4f}" for key, value in done.metrics.items())
     console.print(escape(f"{shown}\nBest checkpoint: {done.best}"), highlight=False)

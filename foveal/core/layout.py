@@ -25,7 +25,9 @@ class OnMap(nn.Module):
 
     def forward(self, x: Map) -> Map:
         _check_rank(x, 4, "OnMap takes a map (B, C, H, W)")
-        tokens = self.mechanism(x.flatten(2).mT)
+        # Copied once: a linear layer would copy a view for itself and add its bias in a pass of its
+        # own, and fused attention would take the way that forms N × N.
+        tokens = self.mechanism(x.flatten(2).mT.contiguous())
         return tokens.mT.reshape(x.shape)  # einops' numbers would be constants to torch.jit.trace
 
     def attention_map(self, x: Map) -> Tensor:

@@ -28,7 +28,7 @@ def coarse_to_fine_cost(module: CoarseToFine, of: Of, channels: int, h: int, w: 
     looked = -(-windows * module.share.numerator // module.share.denominator)
     coarse, fine = of(module.coarse, rows, columns), of(module.fine, side, side)
     positions = windows * side * side
-    own = channels * (2 * positions + 2 * windows + 4 * looked * side * side)
+    own = channels * (2 * positions + 2 * windows + 3 * looked * side * side) + 3 * looked
     return coarse[0] + fine[0] + channels + 1, coarse[1] + looked * fine[1] + own
 
 

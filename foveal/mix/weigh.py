@@ -222,7 +222,9 @@ class Quality(Dynamic):
         self.judge = nn.Linear(2 * channels, 1)
 
     def forward(self, x: Tensor, outputs: Sequence[Tensor] = ()) -> Tensor:
-        seen = torch.stack([torch.cat((means(y), sizes(y)), 1) for y in outputs], 1)
+        shape = x.shape[0], x.shape[channel_axis(x)]  # one channel of scores may stand for all
+        looks = [[of(y).expand(shape) for of in (means, sizes)] for y in outputs]
+        seen = torch.stack([torch.cat(look, 1) for look in looks], 1)
         quality = per_image(F.logsigmoid(self.judge(seen))[..., 0], x)
         return (self.logits(x, outputs) / self.temperature + quality).softmax(1)
 

@@ -93,7 +93,8 @@ def insert_levels(
             mix in its notation, or a callable that takes the width and returns a module.
         where: a module that returns several maps, such as torchvision's `FeaturePyramidNetwork`, or
             with `position="before"` one that takes several, such as a detection head: as a list,
-            a tuple or a mapping, in any order of sizes. `find_pyramids` shows which there are.
+            a tuple or a mapping, in any order of sizes. `find_pyramids` shows which there are. In a
+            YOLO it is `head.in`, all the maps on their way into the head.
         position: `after` or `before` the module.
         init: `identity` or `paper`, as for `insert`.
         example_input: as for `insert`.
@@ -124,6 +125,7 @@ def insert_levels(
     example = adapter.example(network) if example_input is None else example_input
     with adapter.undisturbed(network):
         traced = trace(network, example)
+        where, position = adapter.levels(where, position, traced)
         found, skipped = _found(network, where, position, traced)
         with keep_random_state(network):
             inserted = []

@@ -56,8 +56,9 @@ def law(
     return enter
 
 
-def difference(found: Tensor, wanted: Tensor) -> float:
-    """The largest difference, relative to the largest wanted number; infinite for a NaN.
+def difference(found: Tensor, wanted: Tensor, least: float = 1e-12) -> float:
+    """The largest difference, relative to the largest wanted number or to `least`, if that is more;
+    infinite for a NaN.
 
     >>> difference(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
     0.5
@@ -65,18 +66,20 @@ def difference(found: Tensor, wanted: Tensor) -> float:
     if found.numel() == 0:
         return 0.0
     found, wanted = found.detach().double(), wanted.detach().double()
-    scale = wanted.abs().max().clamp_min(1e-12)
+    scale = wanted.abs().max().clamp_min(least)
     relative = ((found - wanted).abs().max() / scale).item()
     return relative if relative == relative else float("inf")
 
 
-def require_close(found: Tensor, wanted: Tensor, tolerance: float, otherwise: str) -> None:
+def require_close(
+    found: Tensor, wanted: Tensor, tolerance: float, otherwise: str, least: float = 1e-12
+) -> None:
     """Raise unless two tensors agree in shape and, to a relative tolerance, in value."""
     if found.shape != wanted.shape:
         raise BrokenLawError(
             f"{otherwise}: shape {tuple(found.shape)} instead of {tuple(wanted.shape)}"
         )
-    apart = difference(found, wanted)
+    apart = difference(found, wanted, least)
     if apart > tolerance:
         raise BrokenLawError(f"{otherwise}: off by {apart:.1e} of the largest value")
 

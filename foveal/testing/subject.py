@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from foveal.core.card import Card
 from foveal.core.registry import attention_info, create_attention, list_attentions
 from foveal.core.signature import inputs_of, need, output_of
+from foveal.mix.mixture import Mix
 from foveal.testing.together import Together, positions_of
 
 CHANNELS = 64
@@ -106,6 +107,11 @@ class Subject:
     def layout(self) -> str:
         """The layout of the first input."""
         return next(iter(self.inputs.values()))
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether it is several mechanisms in one."""
+        return self.card is not None and issubclass(self.card.cls, Mix)
 
     @cached_property
     def drop_in(self) -> bool:

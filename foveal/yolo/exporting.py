@@ -223,11 +223,16 @@ def _share_of_attention(network: nn.Module, size: int) -> float | None:
 def _place(made: Path, target: Path) -> None:
     """Move the file, or the folder, to where it belongs."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_dir():
-        shutil.rmtree(target)
     waiting = target.with_name(f".{target.name}.new")
+    shutil.rmtree(waiting, ignore_errors=True)
     shutil.move(made, waiting)
-    waiting.replace(target)
+    if target.is_dir():  # which nothing replaces in one step
+        before = target.with_name(f".{target.name}.old")
+        target.rename(before)
+        waiting.replace(target)
+        shutil.rmtree(before)
+    else:
+        waiting.replace(target)
 
 
 def _onnx(path: Path | None) -> Runner:

@@ -174,10 +174,10 @@ def _named_and_absent(
 
 def _born(one: Inserted) -> bool:
     if one.strength is not None:
-        strength = float(one.strength.detach())
-        if strength == 0.0:
+        strengths = one.strength.detach()  # one, or one for each level
+        if not strengths.any():
             return True  # a step would have moved it by something, however little
-        if abs(strength - 1.0) > HALF:
+        if (strengths - 1).abs().max() > HALF:
             return False
     newborn = _newborn(one.mechanism)
     ours = one.mechanism.state_dict()

@@ -65,6 +65,9 @@ class UltralyticsAdapter:
     ) -> tuple[list[Spot], dict[str, str]] | None:
         return presets.spots(where, position, traced)
 
+    def levels(self, where: Any, position: str, traced: Trace) -> tuple[Any, str]:
+        return presets.levels(where, position, traced)
+
     def check(self, network: nn.Module, spot: Spot, init: str) -> None:
         """Refuse what `fuse` and `export` would throw away."""
         names = spot.path.split(".")

@@ -47,6 +47,18 @@ def spots(where: Any, position: str, traced: Trace) -> tuple[list[Spot], dict[st
     return list(found.values()), skipped
 
 
+def levels(where: Any, position: str, traced: Trace) -> tuple[Any, str]:
+    """The layer whose several maps are meant, by its path, and on which side of it they are."""
+    if where in ("head.in", ["head.in"]):
+        return _numbered(-1, _layers(traced)), "before"
+    if where in ("neck.out", ["neck.out"]):
+        raise FovealError(
+            "where='neck.out' is one layer for each level, of which the neck goes on using some; "
+            "the levels come together at where='head.in'"
+        )
+    return where, position
+
+
 def _spots_of(pattern: Any, position: str, traced: Trace, skipped: dict[str, str]) -> list[Spot]:
     if pattern == "head.in":
         return _head_inputs(position, traced)

@@ -14,6 +14,7 @@ import torch
 from foveal.core.errors import FovealError
 from foveal.core.files import write_whole
 from foveal.surgery.insert import Factory, Init, Insertion, Position, insert
+from foveal.surgery.levels import insert_levels
 from foveal.surgery.remove import inserted_modules
 from foveal.yolo.host import wrapped_network
 from foveal.yolo.package import ultralytics
@@ -32,8 +33,9 @@ class Training:
     metrics: dict[str, float]
     insertion: Insertion | None
     """What was inserted before it; None if the checkpoint held it already, or there is nothing."""
-    strengths: dict[str, float | None]
-    """How far each mechanism has come into effect: its learned s, born 0; None for `paper`."""
+    strengths: dict[str, list[float] | None]
+    """How far each mechanism has come into effect: its learned s, born 0, or across levels one for
+    each level; None for `paper`."""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data."""
@@ -48,6 +50,7 @@ def train(
     position: Position = "after",
     init: Init = "identity",
     options: Mapping[str, Any] | None = None,
+    across_levels: bool = False,
     freeze_host: bool | None = None,
     attention_lr: float | None = None,
     resume: bool = False,
@@ -60,6 +63,8 @@ def train(
         model: a checkpoint, or a model YAML such as `yolov8n.yaml`.
         attention: as for `insert`; None to train what the checkpoint holds.
         where, position, init, options: as for `insert`.
+        across_levels: let the maps of several sizes exchange what they hold, with the mechanism in
+            each, as `insert_levels` does; `where="head.in"` in a detector.
         freeze_host: let only the mechanisms learn.
         attention_lr: how many times the host's learning rate the mechanisms get.
         resume: go on with the interrupted run whose last.pt `model` is.
@@ -91,7 +96,8 @@ def train(
     report = None
     if attention is not None:
         torch.manual_seed(int(arguments.get("seed", 0)))
-        report = insert(yolo, attention, where=where, position=position, init=init, options=options)
+        put = insert_levels if across_levels else insert
+        report = put(yolo, attention, where=where, position=position, init=init, options=options)
     if resume:
         arguments["resume"] = True
     else:  # ultralytics counts from a folder in its settings, or from where it is installed
@@ -104,7 +110,7 @@ def train(
         metrics={k: float(v) for k, v in yolo.metrics.results_dict.items()},
         insertion=report,
         strengths={
-            path: None if one.strength is None else one.strength.item()
+            path: None if one.strength is None else one.strength.tolist()
             for path, one in inserted_modules(yolo).items()
         },
     )

@@ -18,10 +18,13 @@ WHEN_SMALL = tuple(name for name in TAKE_THEM if name != "sra")
 courses of two frames of the kit's videos, and in maps of half the kit's size, where `sra` makes one
 key of all positions."""
 
-
 PICKERS = ("biformer", "dhsa", "sparse_attn")
 """Mechanisms that sort or pick by rank, and so are not continuous: where another mechanism comes
 before them, a rounding of its result can change what they pick, and no tolerance holds."""
+
+AVERAGES = ("linear_elu", "temporal")
+"""Mechanisms that take nearly the same from everywhere and add nothing to it: several in a row
+would leave all positions, or both of two frames, alike to the last digit, and nothing to see."""
 
 
 def draw(seed: int) -> str:
@@ -58,8 +61,8 @@ class _Drawer:
             card = attention_info(name)
             if card.limits or name in PICKERS:
                 continue
-            if name == "temporal":  # several in a row would make two frames one, and nothing to see
-                return "residual(temporal)"
+            if name in AVERAGES:
+                return f"residual({name})"
             taken = [o for o in OPTIONS if o in card.options and name in TAKE_THEM]
             if taken and self.random.random() < 0.5:
                 option = self.random.choice(taken)

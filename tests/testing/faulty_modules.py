@@ -257,6 +257,25 @@ class WrongBackward(Honest):
         return _WrongBackward.apply(self.scores(x))  # pyright: ignore
 
 
+class _AddsToACopy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x * 3
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        of_x = gradient * 2
+        of_x.flatten(2).add_(gradient.flatten(2))  # flattening may copy, and then this is lost
+        return of_x
+
+
+class AddsToACopy(Honest):
+    """A backward pass that is right where the gradient lies in memory as the map does."""
+
+    def forward(self, x: Map) -> Map:
+        return _AddsToACopy.apply(super().forward(x))  # pyright: ignore
+
+
 # numbers -----------------------------------------------------------------------------------------
 
 
@@ -542,7 +561,7 @@ FAULTS = [
         "independent deterministic gradcheck precision channels_last copies insertion "
         "attention_map",
     ),
-    Fault("independent", SoftmaxOverTheBatch, "attention_map"),
+    Fault("independent", SoftmaxOverTheBatch, "learning attention_map"),
     Fault("independent", HiddenSoftmaxOverTheBatch, "learning attention_map"),
     Fault("independent", BatchStatisticsInEval, "shape attention_map"),
     Fault("stateless", KeepsItsMap),
@@ -562,6 +581,7 @@ FAULTS = [
     Fault("learning", CutGradient, "gradcheck insertion"),
     Fault("gradcheck", HalfCutGradient),
     Fault("gradcheck", WrongBackward),
+    Fault("gradient_order", AddsToACopy),
     Fault("precision", HardCodedFloat32),
     Fault("precision", SpeaksDoubleOnly, "gradcheck"),
     Fault("finite", OverflowingExp),

@@ -67,8 +67,20 @@ def test_every_size_is_compared(tmp_path: Path):
     assert done.attention > 0.01
 
 
-@pytest.mark.parametrize("to", ["onnx", "torchscript"])
+def test_a_folder_of_openvino_is_run_and_replaced_whole(tmp_path: Path):
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    checkpoint = stirred(tmp_path / "best.pt", "eca")
+    for _ in range(2):
+        done = export(checkpoint, "openvino", imgsz=64)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt", "best_openvino_model"]
+        assert any(done.path.glob("*.xml"))
+        assert all(c.difference < 1e-3 for c in done.comparisons)
+
+
+@pytest.mark.parametrize("to", ["onnx", "torchscript", "openvino"])
 def test_a_wrong_file_is_not_called_good(tmp_path: Path, to: str):
+    if to == "openvino":
+        pytest.importorskip("openvino", reason="needs the extra openvino")
     checkpoint = stirred(tmp_path / "best.pt", Baked)
     done = CliRunner().invoke(app, ["export", str(checkpoint), "--to", to, "--imgsz", "64"])
     assert done.exit_code != 0

@@ -122,6 +122,24 @@ def test_each_level_may_have_its_own():
     assert [p["attention"] for p in model.yaml["foveal"]["plan"]["places"]] == ["eca", "cbam", "se"]  # pyright: ignore
 
 
+def test_levels_exchange_in_front_of_the_head():
+    model, fresh = network("yolov8n.yaml"), network("yolov8n.yaml")
+    before, keys = predictions(model), list(model.state_dict())
+    done = foveal.insert_levels(model, "eca > coord", where="head.in")
+    assert [p.path for p in done.places] == ["model.22"]
+    assert done.plan["places"][0]["channels"] == [64, 128, 256]
+    assert (done.largest_change, done.heard, done.keys_kept) == (0.0, True, len(keys))
+    assert all(torch.equal(a, b) for a, b in zip(before, predictions(model), strict=True))
+    (one,) = foveal.inserted_modules(model).values()
+    one.strength.data.fill_(1.0)  # pyright: ignore
+    assert not torch.equal(before[0], predictions(model)[0])
+    repeat_insertion(fresh, model.yaml["foveal"]["plan"])  # pyright: ignore
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(predictions(fresh)[0], predictions(model)[0])
+    with pytest.raises(FovealError, match=r"come together at where='head.in'"):
+        foveal.insert_levels(fresh, "eca", where="neck.out")
+
+
 @pytest.mark.parametrize(
     ("where", "says"),
     [

@@ -113,6 +113,33 @@ def test_plain_yolo_opens_it_in_a_fresh_process_and_does_not_lose_it(
     assert "foveal.yolo.keep" in refusal
 
 
+def test_levels_learn_are_found_and_are_exported(data: str, tmp_path: Path):
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    options = small(data, tmp_path) | {"epochs": 1}
+    done = foveal.yolo.train("yolov8n.yaml", "eca", across_levels=True, where="head.in", **options)
+    (found,) = done.strengths.values()
+    assert found is not None
+    assert len(found) == 3
+    assert all(found)
+    plain: Any = __import__("ultralytics").YOLO(str(done.best))
+    assert list(foveal.inserted_modules(plain)) == ["model.22.foveal_attention"]
+    assert not [f for f in foveal.yolo.doctor(done.best) if f.fault == "untrained-attention"]
+    assert foveal.yolo.export(done.best, "onnx", imgsz=64).path.is_file()
+
+
+def test_track_follows_with_it(trained: Any):
+    pytest.importorskip("lap", reason="ultralytics' trackers need lap")
+    from ultralytics.utils import ASSETS
+
+    pictures = sorted(Path(ASSETS).glob("*.jpg"))
+    model = foveal.yolo.YOLO(str(trained.trainer.best))
+    for picture in (pictures[0], pictures[0]):
+        (seen,) = model.track(picture, imgsz=64, conf=1e-4, persist=True, verbose=False)
+    assert list(foveal.inserted_modules(model)) == PLACES
+    assert seen.boxes is not None
+    assert model.predictor.trackers
+
+
 def test_without_foveal_it_says_what_is_missing(trained: Any):
     code = (
         "import sys; sys.modules['foveal'] = None\nfrom ultralytics import YOLO\nYOLO(sys.argv[1])"

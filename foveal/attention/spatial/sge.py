@@ -85,10 +85,11 @@ class _Gated(torch.autograd.Function):
         pull = pull.addcmul_(scores, -stretch).to(parts.dtype)  # on the scores
         del scores
         of_means = parts @ pull[..., None] / positions  # (B, G, C/G, 1)
-        of_parts = torch.addcmul(of_means, grad, gate.to(grad.dtype)[:, :, None])
+        of_parts = torch.empty_like(parts, memory_format=torch.contiguous_format)
+        torch.addcmul(of_means, grad, gate.to(grad.dtype)[:, :, None], out=of_parts)
         del gate
         columns, rows = means.flatten(0, 1)[..., None], pull.flatten(0, 1)[:, None]
-        of_parts.flatten(0, 1).baddbmm_(columns.to(grad.dtype), rows.to(grad.dtype))
+        of_parts.view(-1, *parts.shape[2:]).baddbmm_(columns.to(grad.dtype), rows.to(grad.dtype))
         return of_parts, of_weight, of_bias
 
 

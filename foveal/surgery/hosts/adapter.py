@@ -33,6 +33,11 @@ class HostAdapter(Protocol):
         """Where `where` leads, as `place.spots` says it; None to leave it to the general rules."""
         ...
 
+    def levels(self, where: Any, position: str, traced: Trace) -> tuple[Any, str]:
+        """The module that hands on maps of several sizes, as the general rules name it, and whether
+        those that it returns are meant (`after`) or those that it takes (`before`)."""
+        ...
+
     def check(self, network: nn.Module, spot: Spot, init: str) -> None:
         """Raise UnfitError if the family would lose a mechanism put there."""
         ...
@@ -61,6 +66,9 @@ class Plain:
 
     def spots(self, where: Any, position: str, traced: Trace) -> None:
         return None
+
+    def levels(self, where: Any, position: str, traced: Trace) -> tuple[Any, str]:
+        return where, position
 
     def check(self, network: nn.Module, spot: Spot, init: str) -> None:
         pass

@@ -5,8 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from foveal.testing.law import BrokenLawError, law
+from foveal.testing.law import BrokenLawError, law, require_close
 from foveal.testing.subject import Subject
+
+NOTHING = 1e-7
+"""In parts of the largest gradient of any parameter: less is as good as zero."""
+NOTHING_IN_A_MIX = 1e-12
 
 OTHER_SEEDS = 1, 2, 3
 """Of stirring, tried where a gradient is zero."""
@@ -16,23 +20,45 @@ OTHER_SEEDS = 1, 2, 3
 def every_parameter_learns(subject: Subject) -> None:
     """In train mode each parameter gets a finite gradient; in train or eval mode one that is not
     zero. (A convolution's bias before a batch normalisation learns nothing in train mode.) What the
-    random values of one stirring shut off must be shut off by others as well."""
+    random values of one stirring shut off must be shut off by others as well.
+
+    In a mix a bias may come to nothing where the next mechanism takes no notice of what is added
+    everywhere, as a softmax over positions does: its zero is right where the result does not depend
+    on it. What of a mix may be small is seen in float64.
+    """
     dead = _dead(subject, seed=0)
     for seed in OTHER_SEEDS if dead else ():
         dead &= _dead(subject, seed)
+    if dead and subject.mixed:
+        dead -= _without_effect(subject, dead)
     if dead:
         raise BrokenLawError(f"the gradient of {', '.join(sorted(dead))} is zero")
+
+
+@torch.no_grad()
+def _without_effect(subject: Subject, names: set[str]) -> set[str]:
+    """Those of the parameters that are biases on which the result does not depend."""
+    module, x = subject.module().double(), subject.input(batch=4).double()
+    before, found = module(x), set()
+    for name, parameter in module.named_parameters():
+        if name in names and parameter.ndim == 1 and name.endswith("bias"):
+            kept = parameter.clone()
+            parameter += torch.ones_like(parameter)
+            if torch.allclose(module(x), before, rtol=1e-9, atol=1e-12):
+                found.add(name)
+            parameter.copy_(kept)
+    return found
 
 
 def _dead(subject: Subject, seed: int) -> set[str]:
     """The parameters whose gradient is zero in both modes."""
     moved: dict[str, float] = {}
     for train in (True, False):
-        module = subject.module(train=train, seed=seed)
+        module = subject.module(train=train, seed=seed).double()
         parameters = dict(module.named_parameters())
-        x = subject.input(batch=4).requires_grad_()
+        x = subject.input(batch=4).double().requires_grad_()
         y = module(x * 1)  # not a leaf, as in a network
-        y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(3)))
+        y.backward(_normal(y, torch.Generator().manual_seed(3)))
         _require_gradient("the input", x)
         for name, parameter in parameters.items():
             if not parameter.requires_grad:
@@ -41,7 +67,46 @@ def _dead(subject: Subject, seed: int) -> set[str]:
             largest = parameter.grad.abs().max().item()  # pyright: ignore
             moved[name] = max(moved.get(name, 0.0), largest)
     typical = max(moved.values(), default=0.0)
-    return {name for name, largest in moved.items() if largest <= 1e-7 * typical}
+    nothing = (NOTHING_IN_A_MIX if subject.mixed else NOTHING) * typical
+    return {name for name, largest in moved.items() if largest <= nothing}
+
+
+@law("gradient_order", catches="a backward pass that takes the gradient's place in memory as given")
+def gradients_in_any_order(subject: Subject) -> None:
+    """Whatever stands behind a mechanism decides in what order the gradient's axes lie in memory,
+    and whether it is one number repeated; the mechanism's own gradients do not depend on it."""
+    for what, ordered in ORDERS.items():
+        found = _gradients(subject, ordered)
+        wanted = _gradients(subject, lambda g, o=ordered: _in_order(o(g)))
+        nothing = 1e-9 * max(gradient.abs().max().item() for gradient in wanted.values())
+        for name, gradient in wanted.items():
+            require_close(found[name], gradient, 1e-4, f"{name} for a gradient {what}", nothing)
+
+
+def _in_order(x: Tensor) -> Tensor:
+    """A copy with the last axis innermost."""
+    return x.clone(memory_format=torch.contiguous_format)
+
+
+ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "with its second axis innermost": lambda g: _in_order(g.transpose(1, -1)).transpose(1, -1),
+    "with its last two axes swapped": lambda g: _in_order(g.mT).mT,
+    "that is one number": lambda g: g.flatten()[0].expand(g.shape),
+}
+
+
+def _gradients(subject: Subject, ordered: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """Of the input and of the parameters, for one random gradient in some order."""
+    module = subject.module().double()
+    x = subject.input().double().requires_grad_()
+    y = module(x * 1)  # not a leaf, as in a network
+    y.backward(ordered(_normal(y, torch.Generator().manual_seed(3))))
+    tensors = {"the input": x, **dict(module.named_parameters())}
+    return {
+        f"the gradient of {name}": tensor.grad
+        for name, tensor in tensors.items()
+        if tensor.grad is not None
+    }
 
 
 @law("gradcheck", catches="a backward pass that is not the forward pass's derivative")

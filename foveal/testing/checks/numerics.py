@@ -1,13 +1,19 @@
 """Laws about the numbers' type, size and place in memory."""
 
-import torch
-from torch import Tensor
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from foveal.core.registry import attention_info, list_attentions
 from foveal.testing.law import BrokenLawError, law, require_close, require_finite
 from foveal.testing.subject import Subject
 
 PRECISIONS = {torch.float64: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.03}
 """The relative distance from float32 that each type may have, over the whole output."""
+
+
+LARGE = 1e4
 
 
 @law("precision", catches="a type written into the code")
@@ -28,8 +34,9 @@ def precisions_agree(subject: Subject) -> None:
 
 @law("finite", catches="exp without the maximum taken off, division by a sum or a norm of zero")
 def extremes_stay_finite(subject: Subject) -> None:
-    """Inputs of ten thousand, and of nothing at all: a dead ReLU's map is exactly zero."""
-    for what, factor in (("large", 1e4), ("zero", 0.0)):
+    """Inputs of ten thousand, and of nothing at all: a dead ReLU's map is exactly zero. The large
+    input of a mix is as large as gives none of its mechanisms more than ten thousand."""
+    for what, factor in (("large", _large(subject)), ("zero", 0.0)):
         module = subject.module()
         x = (subject.input() * factor).requires_grad_()
         y = module(x * 1)
@@ -40,6 +47,32 @@ def extremes_stay_finite(subject: Subject) -> None:
         for name, parameter in module.named_parameters():
             if parameter.grad is not None:
                 require_finite(parameter.grad, f"the gradient of {name} for {what} inputs")
+
+
+def _large(subject: Subject) -> float:
+    """A factor for the input, 1e4 or a power of ten below it."""
+    factor = LARGE
+    while subject.mixed and factor > 1 and _largest_inside(subject, factor) > 10 * LARGE:
+        factor /= 10
+    return factor
+
+
+@torch.no_grad()
+def _largest_inside(subject: Subject, factor: float) -> float:
+    """The largest value that any part of a mix is given."""
+    largest = 0.0
+
+    def note(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal largest
+        largest = max(largest, inputs[0].abs().max().item())
+
+    mechanisms = {attention_info(name).cls for name in list_attentions()}
+    module = subject.module()
+    for part in module.modules():
+        if type(part) in mechanisms:
+            part.register_forward_pre_hook(note)
+    module(subject.input() * factor)
+    return largest
 
 
 @law("channels_last", catches="view on permuted memory")
