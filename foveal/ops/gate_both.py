@@ -45,11 +45,14 @@ def gate_channels_then_positions(
     torch.Size([2, 8, 5, 7])
     """
     channel_parameters, position_parameters = list(channel_parameters), list(position_parameters)
-    if torch.is_grad_enabled() and runs_eagerly():
+    if not runs_eagerly():
+        return _plainly(x, channel, position)
+    if torch.is_grad_enabled():
         return _Both.apply(  # pyright: ignore[reportReturnType]
             channel, position, len(channel_parameters), x, *channel_parameters, *position_parameters
         )
-    return _plainly(x, channel, position)
+    z = plainly(ChannelsByBoth(), channel, x)
+    return z.mul_(position(*Positions().pool(z)))  # nobody else's: no second map is needed
 
 
 def _plainly(x: Tensor, channel: Network, position: Network) -> Tensor:

@@ -29,6 +29,17 @@ class Baked(nn.Module):
         return x * self.gain * float(int(x.shape[-1]))
 
 
+class Chaotic(nn.Module):
+    """Float32 and float64 have nothing in common there."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: foveal.Map) -> foveal.Map:
+        return x + self.gain * (x * 1e8).sin()
+
+
 def stirred(path: Path, attention: Any, name: str = "yolov8n.yaml") -> Path:
     """A checkpoint whose outputs depend on its pictures and on its mechanisms."""
     from ultralytics import YOLO
@@ -87,6 +98,13 @@ def test_a_wrong_file_is_not_called_good(tmp_path: Path, to: str):
     assert isinstance(done.exception, FovealError)
     assert "does not compute what the model computes" in str(done.exception)
     assert "at 96×160" in str(done.exception)
+    assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_a_network_that_no_comparison_fits_is_named_so(tmp_path: Path):
+    checkpoint = stirred(tmp_path / "best.pt", Chaotic)
+    with pytest.raises(FovealError, match="so sensitive a one, as of random weights, cannot be"):
+        export(checkpoint, "onnx", imgsz=64)
     assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
 
 

@@ -142,6 +142,13 @@ def test_the_next_larger_scale():
         assert Path(next_larger(read_yaml(name))["yaml_file"]).name == above  # pyright: ignore
 
 
+def test_the_example_is_read():
+    config = load_config(Path(__file__).parents[2] / "examples/detection_study.yaml")
+    assert isinstance(config, DetectionConfig)
+    assert [v.label for v in config.variants] == ["cbam"]
+    assert (config.data, len(config.seed_list)) == ("shapes/data.yaml", 3)
+
+
 @pytest.mark.slow
 def test_a_whole_study(config: DetectionConfig, tmp_path: Path):
     """All controls, resumed after a run was lost, with its report."""

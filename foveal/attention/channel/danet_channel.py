@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
-from foveal.ops.attend import attention_weights
+from foveal.ops.eager import runs_eagerly
 
 
 @register_attention("danet_channel", paper="Fu et al., DANet, CVPR 2019", arxiv="1809.02983")
@@ -45,9 +45,14 @@ class DANetChannel(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c c"]:
         """How much each channel takes from each; rows sum to 1."""
-        rows = x.flatten(2)
-        return attention_weights(rows, rows, scale=self.sign)
+        rows = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))
+        return (rows @ rows.mT).mul_(self.sign).softmax(-1).to(x.dtype)
 
     def forward(self, x: Map) -> Map:
         rows = x.flatten(2)
-        return torch.baddbmm(rows, self.gamma * self.attention_map(x), rows).view_as(x)
+        weights, values = self.attention_map(x), rows
+        if runs_eagerly() and rows.shape[2] < rows.shape[1]:  # γ into the smaller of the two
+            values = self.gamma * rows
+        else:
+            weights = self.gamma * weights
+        return torch.baddbmm(rows, weights, values).view_as(x)

@@ -2,7 +2,6 @@
 
 from math import log2
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -64,8 +63,8 @@ class ECA(nn.Module):
         if circular and k // 2 > channels:
             raise FovealError(f"kernel_size={k} goes round {channels} channels more than once")
         self.kernel_size, self.bias = k, bias
-        self.padding = "circular" if circular else "constant"
-        self.conv = nn.Conv1d(1, 1, k, bias=bias)
+        mode = "circular" if circular else "zeros"
+        self.conv = nn.Conv1d(1, 1, k, padding=k // 2, padding_mode=mode, bias=bias)
         self.gate = activation(gate)
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c 1 1"]:
@@ -74,9 +73,7 @@ class ECA(nn.Module):
 
     def weigh(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
         """The weights, from the channels' means."""
-        edge = self.kernel_size // 2
-        scores = self.conv(F.pad(means[:, None], (edge, edge), self.padding))
-        return self.gate(scores)[:, 0]
+        return self.gate(self.conv(means[:, None]))[:, 0]
 
     def forward(self, x: Map) -> Map:
         return gate_channels(x, self.weigh, self.parameters())

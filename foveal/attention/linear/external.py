@@ -81,9 +81,8 @@ class ExternalAttention(nn.Module):
     def _weights(self, x: Tensor) -> Tensor:
         wide = x if self.expand is None else self.expand(x)
         scores = self.keys(wide.unflatten(-1, (self.heads, -1))).transpose(1, 2)
-        # Less the logarithm of its sum, a memory row's scores are its softmax over the tokens; in
-        # logarithms the second normalisation is a softmax too, and cannot divide by an underflow.
-        shares = scores - scores.logsumexp(2, keepdim=True)
+        # In logarithms the second normalisation is a softmax, and cannot divide by an underflow.
+        shares = scores.log_softmax(2)
         if not self.eps:
             return shares.softmax(-1)
         total = shares.logsumexp(-1, keepdim=True)
