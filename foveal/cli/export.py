@@ -42,9 +42,14 @@ def export(
 def _show(done: Export, tolerance: float) -> None:
     print_table(
         f"{done.path.name} against the model, on {done.comparisons[0].pictures} photographs",
-        ("size", "traced", "largest difference"),
+        ("size", "traced", "largest difference", "allowed"),
         [
-            (f"{c.height}×{c.width}", "yes" if c.traced else "no", f"{c.difference:.2g}")
+            (
+                f"{c.height}×{c.width}",
+                "yes" if c.traced else "no",
+                f"{c.difference:.2g}",
+                f"{c.allowed(tolerance):.2g}",
+            )
             for c in done.comparisons
         ],
     )

@@ -1,5 +1,6 @@
 """Export: right files are kept, wrong ones are not called good."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import foveal
 from foveal.cli.app import app
 from foveal.core.errors import FovealError
 from foveal.yolo.difference import largest_difference
-from foveal.yolo.exporting import export
+from foveal.yolo.exporting import Comparison, export
 
 pytest.importorskip("ultralytics", reason="needs the extra yolo")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -117,6 +118,14 @@ def test_what_cannot_be_checked_is_refused(tmp_path: Path):
         export(checkpoint, "onn")
     with pytest.raises(FovealError, match="cannot compare"):
         export(checkpoint, dynamic=False)
+
+
+def test_what_rounding_does_to_the_model_is_allowed_for_within_limits():
+    c = Comparison(64, 64, True, 2, 3e-3)
+    assert c.allowed(1e-3) == 1e-3
+    assert replace(c, rounding=1e-4).allowed(1e-3) == 1e-3
+    assert replace(c, rounding=1e-3).allowed(1e-3) == 4e-3
+    assert replace(c, rounding=0.5).allowed(1e-3) == 1e-2
 
 
 def test_the_difference_sees_small_channels_and_swapped_rows():
