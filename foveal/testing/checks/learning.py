@@ -24,7 +24,7 @@ def every_parameter_learns(subject: Subject) -> None:
 
     In a mix a bias may come to nothing where the next mechanism takes no notice of what is added
     everywhere, as a softmax over positions does: its zero is right where the result does not depend
-    on it. What of a mix may be small is seen in float64.
+    on it. All is measured in float64, where what of a mix is small is not yet rounding.
     """
     dead = _dead(subject, seed=0)
     for seed in OTHER_SEEDS if dead else ():

@@ -12,8 +12,8 @@ from foveal.testing.subject import Subject
 PRECISIONS = {torch.float64: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.03}
 """The relative distance from float32 that each type may have, over the whole output."""
 
-
 LARGE = 1e4
+"""What random inputs, of the size of 1, are multiplied by."""
 
 
 @law("precision", catches="a type written into the code")
