@@ -8,7 +8,10 @@ from typing import Any
 
 import torch
 
-LIBRARIES = ("torchvision", "timm", "einops", "lightning", "scipy", "numpy", "onnx", "onnxruntime")
+LIBRARIES = (
+    *("torchvision", "timm", "ultralytics", "einops", "lightning", "scipy", "numpy"),
+    *("onnx", "onnxruntime", "openvino"),
+)
 
 
 def environment() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import foveal
 from foveal.cli.app import app
 from foveal.core.errors import FovealError
 from foveal.yolo.difference import largest_difference
-from foveal.yolo.exporting import Comparison, export
+from foveal.yolo.exporting import Comparison, export, photographs
 
 pytest.importorskip("ultralytics", reason="needs the extra yolo")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -51,8 +51,9 @@ def stirred(path: Path, attention: Any, name: str = "yolov8n.yaml") -> Path:
     for module in model.model.modules():
         if isinstance(module, nn.BatchNorm2d):  # without its statistics, the signal dies on its way
             module.momentum = None
+    seen = photographs(192, 256, 3)  # of noise, photographs would grow from layer to layer
     with torch.no_grad():
-        model.model.train()(torch.rand(4, 3, 96, 96))
+        model.model.train()(torch.cat([seen, seen.flip(2), seen.flip(3)]))
     model.model.eval()
     model.save(path)
     return path
