@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from foveal.testing.law import BrokenLawError, law, require_close
+from foveal.testing.gradients import outputs_and_gradients, require_same
+from foveal.testing.law import BrokenLawError, law
 from foveal.testing.subject import Subject
 
 NOTHING = 1e-7
@@ -76,11 +77,9 @@ def gradients_in_any_order(subject: Subject) -> None:
     """Whatever stands behind a mechanism decides in what order the gradient's axes lie in memory,
     and whether it is one number repeated; the mechanism's own gradients do not depend on it."""
     for what, ordered in ORDERS.items():
-        found = _gradients(subject, ordered)
-        wanted = _gradients(subject, lambda g, o=ordered: _in_order(o(g)))
-        nothing = 1e-9 * max(gradient.abs().max().item() for gradient in wanted.values())
-        for name, gradient in wanted.items():
-            require_close(found[name], gradient, 1e-4, f"{name} for a gradient {what}", nothing)
+        found = outputs_and_gradients(subject, ordered=ordered)
+        wanted = outputs_and_gradients(subject, ordered=lambda g, o=ordered: _in_order(o(g)))
+        require_same(found, wanted, f"for a gradient {what}")
 
 
 def _in_order(x: Tensor) -> Tensor:
@@ -93,20 +92,6 @@ ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
     "with its last two axes swapped": lambda g: _in_order(g.mT).mT,
     "that is one number": lambda g: g.flatten()[0].expand(g.shape),
 }
-
-
-def _gradients(subject: Subject, ordered: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-    """Of the input and of the parameters, for one random gradient in some order."""
-    module = subject.module().double()
-    x = subject.input().double().requires_grad_()
-    y = module(x * 1)  # not a leaf, as in a network
-    y.backward(ordered(_normal(y, torch.Generator().manual_seed(3))))
-    tensors = {"the input": x, **dict(module.named_parameters())}
-    return {
-        f"the gradient of {name}": tensor.grad
-        for name, tensor in tensors.items()
-        if tensor.grad is not None
-    }
 
 
 @law("gradcheck", catches="a backward pass that is not the forward pass's derivative")
