@@ -63,7 +63,7 @@ def train(
     done = train_model(
         model,
         attention,
-        where=where or ("head.in" if across_levels else "backbone.last2"),
+        where=where or None,
         position=cast(Position, position),
         init=cast(Init, init),
         across_levels=across_levels,

@@ -46,7 +46,7 @@ def train(
     model: str | Path,
     attention: str | Factory | None = None,
     *,
-    where: Any = "backbone.last2",
+    where: Any = None,
     position: Position = "after",
     init: Init = "identity",
     options: Mapping[str, Any] | None = None,
@@ -62,9 +62,10 @@ def train(
     Args:
         model: a checkpoint, or a model YAML such as `yolov8n.yaml`.
         attention: as for `insert`; None to train what the checkpoint holds.
-        where, position, init, options: as for `insert`.
+        where: as for `insert`. Default: `backbone.last2`, and across levels `head.in`.
+        position, init, options: as for `insert`.
         across_levels: let the maps of several sizes exchange what they hold, with the mechanism in
-            each, as `insert_levels` does; `where="head.in"` in a detector.
+            each, as `insert_levels` does.
         freeze_host: let only the mechanisms learn.
         attention_lr: how many times the host's learning rate the mechanisms get.
         resume: go on with the interrupted run whose last.pt `model` is.
@@ -96,7 +97,8 @@ def train(
     report = None
     if attention is not None:
         torch.manual_seed(int(arguments.get("seed", 0)))
-        put = insert_levels if across_levels else insert
+        put, usual = (insert_levels, "head.in") if across_levels else (insert, "backbone.last2")
+        where = usual if where is None else where
         report = put(yolo, attention, where=where, position=position, init=init, options=options)
     if resume:
         arguments["resume"] = True

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from mixes import refused
 
 from foveal import create_attention
-from foveal.mix import NotationError
 from foveal.mix.coarse_to_fine import CoarseToFine
 from foveal.mix.join import Max, Sum
 from foveal.mix.pyramid import Pyramid
@@ -76,6 +76,5 @@ def test_parts_may_be_mixes_and_the_whole_a_part():
     ],
 )
 def test_mistakes_are_pointed_at(notation, pointed, says):
-    with pytest.raises(NotationError, match=says) as raised:
-        create_attention(notation, C)
-    assert notation[raised.value.start : raised.value.end] == pointed
+    error = refused(lambda: create_attention(notation, C), says)
+    assert notation[error.start : error.end] == pointed

@@ -4,6 +4,7 @@ from math import exp
 
 import pytest
 import torch
+from mixes import mix_of, parts, refused
 from torch import nn
 
 import foveal
@@ -18,14 +19,7 @@ X = torch.randn(2, 4, C, 3, 5, generator=torch.Generator().manual_seed(1))
 
 
 def built(notation: str) -> Mix:
-    torch.manual_seed(0)
-    mix = create_attention(notation, C).eval()
-    assert isinstance(mix, Mix)
-    return mix
-
-
-def parts(mix: nn.Module) -> list[nn.Module]:
-    return [m for m in mix.modules() if type(m).__module__.startswith("foveal.attention.")]
+    return mix_of(notation, C)
 
 
 def eca_by_hand(eca: nn.Module, columns: list[list[float]]) -> list[float]:
@@ -189,12 +183,8 @@ def test_a_task_leans_on_what_sees_one_kind_alone():
     ],
 )
 def test_mistakes_are_pointed_at_before_anything_is_built(notation, pointed, says):
-    before = torch.random.get_rng_state()
-    with pytest.raises(NotationError, match=says) as raised:
-        create_attention(notation, C)
-    error = raised.value
+    error = refused(lambda: create_attention(notation, C), says)
     assert notation[error.start : error.end] == pointed
-    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_a_picture_is_no_video():

@@ -5,25 +5,19 @@ import pickle
 
 import pytest
 import torch
+from mixes import mix_of, parts, refused
 from torch import nn
 
 from foveal import FovealError, attention_info, create_attention
 from foveal.core.layout import OnFrames, OnMap
-from foveal.mix import Mix, NotationError, anneal
+from foveal.mix import Mix, anneal
 from foveal.mix.feedback import CAPACITY, Feedback
 
 C = 16
 
 
 def built(notation: str) -> Mix:
-    torch.manual_seed(0)
-    mix = create_attention(notation, C).eval()
-    assert isinstance(mix, Mix)
-    return mix
-
-
-def parts(mix: nn.Module) -> list[nn.Module]:
-    return [m for m in mix.modules() if type(m).__module__.startswith("foveal.attention.")]
+    return mix_of(notation, C)
 
 
 X = torch.randn(2, C, 5, 7, generator=torch.Generator().manual_seed(1))
@@ -198,12 +192,8 @@ def test_one_metric_finds_the_branch_that_helps():
     ],
 )
 def test_mistakes_are_pointed_at_before_anything_is_built(notation, pointed, says):
-    before = torch.random.get_rng_state()
-    with pytest.raises(NotationError, match=says) as raised:
-        create_attention(notation, C)
-    error = raised.value
+    error = refused(lambda: create_attention(notation, C), says)
     assert notation[error.start : error.end] == pointed
-    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_mistakes_around_the_notation():

@@ -116,7 +116,7 @@ def test_plain_yolo_opens_it_in_a_fresh_process_and_does_not_lose_it(
 def test_levels_learn_are_found_and_are_exported(data: str, tmp_path: Path):
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     options = small(data, tmp_path) | {"epochs": 1}
-    done = foveal.yolo.train("yolov8n.yaml", "eca", across_levels=True, where="head.in", **options)
+    done = foveal.yolo.train("yolov8n.yaml", "eca", across_levels=True, **options)
     (found,) = done.strengths.values()
     assert found is not None
     assert len(found) == 3
