@@ -221,7 +221,7 @@ NOT_HERE = """
 
 Left out because the authors' repositories have no table of these figures, and their papers could
 not be read: SE, CBAM, BAM and GC as their own papers have them (the SE, CBAM and BAM networks
-above are from later tables), FcaNet, SRM, GCT, Gather-Excite, NAM, SCSA, MCA and ResNeSt.
+above are from later tables), FcaNet, GCT, NAM, SCSA, MCA and ResNeSt.
 
 Left out because they cannot be built from what is published or what Foveal inserts: EPSANet
 (large), whose group sizes are not in the repository; SE-CoTNetD, whose stem and mixture of blocks
