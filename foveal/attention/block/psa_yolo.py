@@ -92,7 +92,8 @@ class PartialSelfAttention(nn.Module):
             number is below 1, the kernel is even, or the activation is unknown.
 
     Departs: The paper leaves open the perceptron's width (here twice the channels) and how
-    positions are told apart; the convolution of the values is the released models'.
+    positions are told apart; the convolution of the values is the released models'. Those give
+    every batch norm ε = 10⁻³ and a momentum of 0.03, where this has torch's.
     """
 
     def __init__(

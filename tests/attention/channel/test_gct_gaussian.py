@@ -30,8 +30,17 @@ def test_the_width_can_be_learned():
     module = GCTGaussian(8, learnable=True)
     assert sum(p.numel() for p in module.parameters()) == 1
     module(torch.randn(2, 8, 3, 3)).sum().backward()
-    assert module.c.grad is not None
+    assert module.theta.grad is not None
     assert not list(GCTGaussian(8).parameters())
+
+
+def test_a_learned_width_stays_between_its_bounds():
+    module, x = GCTGaussian(8, learnable=True, least=1.0, most=4.0), torch.randn(2, 8, 3, 3)
+    torch.testing.assert_close(module(x).detach(), GCTGaussian(8, 2.5)(x))  # born in the middle
+    for theta, width in (-100.0, 1.0), (100.0, 4.0):
+        with torch.no_grad():
+            module.theta.fill_(theta)
+        torch.testing.assert_close(module(x).detach(), GCTGaussian(8, width)(x))
 
 
 def test_one_channel_stands_in_the_middle():
@@ -40,6 +49,8 @@ def test_one_channel_stands_in_the_middle():
 
 
 def test_a_width_of_nothing_is_refused():
-    for options in ({"c": 0.0}, {"c": -1.0}, {"eps": 0.0}):
+    for options in ({"c": 0.0}, {"c": -1.0}, {"eps": 0.0}, {"least": 0.0}):
         with pytest.raises(FovealError, match="must be positive"):
             GCTGaussian(8, **options)
+    with pytest.raises(FovealError, match="must be more than least"):
+        GCTGaussian(8, learnable=True, most=1.0)
