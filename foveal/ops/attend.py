@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from foveal.ops.eager import runs_eagerly
+
 
 def attend(
     q: Float[Tensor, "*b n d"],
@@ -18,7 +20,8 @@ def attend(
     """softmax(q kᵀ · scale + bias) v, without forming the N × M weights where the backend can.
 
     Backends fuse only where queries and values have the same width, so the narrower of the two is
-    filled up with zeros, which add nothing to any sum.
+    filled up with zeros, which add nothing to any sum. That of a CPU has no gradient by a bias:
+    where one is learned the weights are formed, in fewer steps than torch takes then.
 
     Args:
         q, k, v: queries (…, N, D), keys (…, M, D), values (…, M, E).
@@ -30,7 +33,9 @@ def attend(
     torch.Size([2, 5, 3])
     """
     narrow, wide = q.shape[-1], v.shape[-1]
-    scale = narrow**-0.5 if scale is None else scale
+    factor: float = narrow**-0.5 if scale is None else scale
+    if bias is not None and _has_no_kernel(q, bias):
+        return _attend_formed(q, k, v, factor, bias, dropout)
     if narrow < wide:
         q, k = F.pad(q, (0, wide - narrow)), F.pad(k, (0, wide - narrow))
     elif wide < narrow:
@@ -38,8 +43,25 @@ def attend(
     if q.ndim == 3:  # one head; exporters know attention with an axis of heads only
         bias = bias[:, None] if bias is not None and bias.ndim == 3 else bias
         q, k, v = q[:, None], k[:, None], v[:, None]
-        return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scale)[:, 0, :, :wide]
-    return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scale)[..., :wide]
+        return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=factor)[:, 0, :, :wide]
+    return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=factor)[..., :wide]
+
+
+def _has_no_kernel(q: Tensor, bias: Tensor) -> bool:
+    learned = torch.is_grad_enabled() and bias.requires_grad and runs_eagerly()
+    return learned and q.device.type == "cpu" and q.dtype == bias.dtype and q.element_size() >= 4
+
+
+def _attend_formed(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor, dropout: float
+) -> Tensor:
+    pairs = (*q.shape[:-1], k.shape[-2])
+    scores = torch.baddbmm(
+        bias.expand(pairs).flatten(0, -3), (q * scale).flatten(0, -3), k.flatten(0, -3).mT
+    )
+    weights = torch.ops.aten._safe_softmax(scores, -1)  # a row that is all masked gives 0
+    weights = F.dropout(weights, dropout) if dropout else weights
+    return (weights @ v.flatten(0, -3)).unflatten(0, pairs[:-2])
 
 
 LARGEST_SCORE = 2.0**20

@@ -10,6 +10,7 @@ from torch import Tensor
 from foveal.core.types import Map
 from foveal.ops.eager import runs_eagerly
 from foveal.ops.gate import where_wanted
+from foveal.ops.reading import add_product
 from foveal.ops.small import SmallNetwork
 
 Network = Callable[[Tensor], Tensor]
@@ -50,7 +51,10 @@ def _weights(x: Tensor, scorer: Tensor) -> Tensor:
 
 
 def _weighed_mean(x: Tensor, weights: Tensor) -> Tensor:
-    return (x.flatten(2) @ weights.mT)[..., 0]
+    tokens = x.flatten(2)
+    if x.is_contiguous():
+        return (tokens @ weights.mT)[..., 0]
+    return (weights @ tokens.mT)[:, 0]  # a tenth of the time with the channels last
 
 
 class _AddContext(torch.autograd.Function):
@@ -78,6 +82,8 @@ class _AddContext(torch.autograd.Function):
         mean = (of_weights * ctx.weights).sum(-1, keepdim=True)
         of_scores = ctx.weights * (of_weights - mean)
         of_scorer = _weighed_mean(x, of_scores).sum(0)[None]
-        rows = torch.stack((of_context, scorer.to(x.dtype).expand_as(of_context)), dim=-1)
-        of_x = torch.baddbmm(gradient.flatten(2), rows, torch.cat((ctx.weights, of_scores), dim=1))
-        return None, of_x.view_as(x), of_scorer.to(scorer.dtype), *where_wanted(wants, learnt)
+        by_channel = torch.stack((of_context, scorer.to(x.dtype).expand_as(of_context)), dim=-1)
+        by_position = torch.cat((ctx.weights, of_scores), dim=1)
+        of_x = add_product(gradient.flatten(2), by_channel, by_position)
+        found = where_wanted(wants, learnt)
+        return None, of_x.view_as(x), of_scorer.to(scorer.dtype), *found

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from foveal.core.types import Map
-from foveal.ops.dot import channel_dot
+from foveal.ops.dot import channel_dot, strip_dots
 from foveal.ops.eager import runs_eagerly
+from foveal.ops.order import in_order_of, in_turn
 from foveal.ops.small import SmallNetwork
+from foveal.ops.strip_means import strip_means
 
 Network = Callable[..., Tensor | tuple[Tensor, ...]]
 
@@ -96,28 +98,24 @@ class Strips:
     """One weight per channel and row, and one per channel and column, from the strips' means."""
 
     def pool(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x.mean(3), x.mean(2)
+        return strip_means(x)
 
     def apply(self, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        return (x * rows[..., None]).mul_(columns[:, :, None])
+        r, c = (in_order_of(x, t) for t in (rows[..., None], columns[:, :, None]))
+        return (x * r).mul_(c)
 
     def backward(
         self, gradient: Tensor, x: Tensor, rows: Tensor, columns: Tensor, through: Callable
     ) -> Tensor:
-        r, c = rows[..., None], columns[:, :, None]
-        product = gradient * x
-        if product.is_contiguous():
-            through_rows = (product @ columns[..., None])[..., 0]
-            through_columns = (rows[:, :, None] @ product)[:, :, 0]
-        else:  # a product of matrices would have to copy the map; one buffer serves for all
-            through_rows = product.mul_(c).sum(3)
-            through_columns = torch.mul(gradient, x, out=product).mul_(r).sum(2)
-        del product  # the network's backward pass holds small maps in its stead
-        of_rows, of_columns = through(through_rows, through_columns)
-        del through_rows, through_columns
-        of_x = (gradient * r).mul_(c)
-        of_x.add_(of_rows[..., None], alpha=1 / x.shape[3])
-        return of_x.add_(of_columns[:, :, None], alpha=1 / x.shape[2])
+        of_rows, of_columns = through(*strip_dots(gradient, x, rows, columns))
+        of_rows, of_columns = of_rows / x.shape[3], of_columns / x.shape[2]
+        small = rows[..., None], columns[:, :, None], of_rows[..., None], of_columns[:, :, None]
+        of_x = torch.empty_like(x, dtype=torch.result_type(gradient, rows))
+        for g, out, r, c, of_r, of_c in in_turn(gradient, of_x, *small):
+            torch.mul(g, in_order_of(out, r), out=out)
+            torch.addcmul(in_order_of(out, of_r), out, in_order_of(out, c), out=out)
+            out.add_(in_order_of(out, of_c))
+        return of_x
 
 
 class Positions:
@@ -134,7 +132,8 @@ class Positions:
         (of_both,) = through(product.sum(1, keepdim=True))
         share = of_both[:, 1:] / x.shape[1]
         of_x = torch.addcmul(share, gradient, weights, out=product)
-        return of_x.scatter_add_(1, x.argmax(1, keepdim=True), of_both[:, :1])
+        # `max` finds the place in half of the time of `argmax`.
+        return of_x.scatter_add_(1, x.max(1, keepdim=True).indices, of_both[:, :1])
 
 
 def spread(of_mean: Tensor, x: Map) -> Tensor:
@@ -144,7 +143,7 @@ def spread(of_mean: Tensor, x: Map) -> Tensor:
 
 def to_maxima(of_x: Map, x: Map, of_maximum: Tensor) -> Map:
     """Add, in place, the gradient by each channel's maximum to where the (first) maximum is."""
-    flat, where = of_x.flatten(2), x.flatten(2).argmax(2, keepdim=True)
+    flat, where = of_x.flatten(2), x.flatten(2).max(2, keepdim=True).indices
     flat.scatter_add_(2, where, of_maximum[..., None])
     return flat.view_as(of_x)
 

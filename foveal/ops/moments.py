@@ -10,6 +10,7 @@ from torch.autograd import Function
 from foveal.core.types import Map
 from foveal.ops.dot import channel_dot
 from foveal.ops.eager import runs_eagerly
+from foveal.ops.order import order_of
 
 Kind = Literal["variance", "norm"]
 _EPS = 1e-5
@@ -63,18 +64,27 @@ def gate_by_moments(x: Map, weigh: Callable[..., Tensor], kind: Kind = "variance
 
 def _fast_moments(x: Tensor, kind: Kind) -> tuple[Tensor, ...]:
     """`moments`, without derivatives, in one pass where group normalisation has a kernel for it."""
-    if kind == "norm":
-        return moments(x, kind)
     wide = torch.promote_types(x.dtype, torch.float32)
-    if x.device.type != "cpu" or not x.is_contiguous():
-        mean = x.mean((2, 3))
-        return mean, (x - _wide(mean)).to(wide).square_().mean((2, 3))
-    batch, channels, height, width = x.shape
-    # Its variance is taken about the mean; that of `var_mean` costs ten times as much on a CPU.
-    _, mean, inverse = torch.native_group_norm(
-        x, None, None, batch, channels, height * width, channels, _EPS
-    )
-    return mean.to(x.dtype), (inverse.to(wide).pow(-2) - _EPS).clamp(min=0)
+    if kind == "norm":
+        slow = x.dtype == wide and order_of(x) == torch.channels_last
+        return (channel_dot(x, x).sqrt(),) if slow else moments(x, kind)
+    if x.device.type == "cpu" and x.is_contiguous():
+        batch, channels, height, width = x.shape
+        # Its variance is taken about the mean; that of `var_mean` costs ten times as much on a CPU.
+        _, mean, inverse = torch.native_group_norm(
+            x, None, None, batch, channels, height * width, channels, _EPS
+        )
+        return mean.to(x.dtype), (inverse.to(wide).pow(-2) - _EPS).clamp(min=0)
+    if x.dtype != wide:
+        return moments(x, kind)
+    if x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last):
+        # Likewise that of batch normalisation, over a batch of one image.
+        update = torch.ops.aten.batch_norm_update_stats
+        images = [update(image, None, None, 0.0) for image in x.split(1)]
+        mean, variance = (torch.stack(found) for found in zip(*images, strict=True))
+        return mean, variance
+    variance, mean = torch.var_mean(x, (2, 3), correction=0)
+    return mean, variance
 
 
 class _Read(Function):

@@ -59,6 +59,7 @@ def weigh_neighbours(
     """
     check_odd(kernel_size, dilation)
     _check_taps(weights, kernel_size)
+    x, weights = _rows_in_memory(x), _rows_in_memory(weights)
     return _Weigh.apply(x, weights, kernel_size, dilation, padded)  # pyright: ignore
 
 
@@ -80,7 +81,13 @@ def score_neighbours(
     torch.Size([2, 4, 9, 6, 9])
     """
     check_odd(kernel_size, dilation)
+    query, x = _rows_in_memory(query), _rows_in_memory(x)
     return _Score.apply(query, x, kernel_size, dilation, padded)  # pyright: ignore
+
+
+def _rows_in_memory(x: Tensor) -> Tensor:
+    """The map with the positions of a row side by side: taps of others take three times as long."""
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 class _Weigh(torch.autograd.Function):
@@ -95,6 +102,7 @@ class _Weigh(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore
         x, weights = ctx.saved_tensors
+        gradient = _rows_in_memory(gradient)
         by_x = by_weights = None
         if ctx.needs_input_grad[0]:
             by_x = _spread(gradient, weights, *ctx.taps)
@@ -115,7 +123,7 @@ class _Score(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore
         query, x = ctx.saved_tensors
-        gradient = gradient.unsqueeze(-4)
+        gradient = _rows_in_memory(gradient).unsqueeze(-4)
         by_query = _weigh(x, gradient, *ctx.taps) if ctx.needs_input_grad[0] else None
         by_x = _spread(query, gradient, *ctx.taps) if ctx.needs_input_grad[1] else None
         return by_query, by_x, None, None, None
@@ -134,7 +142,7 @@ def _weigh(x: Tensor, weights: Tensor, k: int, dilation: int, padded: bool) -> T
     taps = _shifted(x, k, dilation, padded)
     y = taps[0] * weights.select(-3, 0)
     for t in range(1, k * k):
-        y = torch.addcmul(y, taps[t], weights.select(-3, t))
+        y.addcmul_(taps[t], weights.select(-3, t))
     return y
 
 

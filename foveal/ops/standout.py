@@ -70,8 +70,12 @@ class _Normal:
         size = x.shape[2] * x.shape[3]
         self.x, self.factor = x, (size - 1) / (4 * size)
         self.shape = (1, x.shape[1], size, x.shape[1])  # batch, channels, positions, groups
-        eps = e_lambda * (size - 1) / size or e_lambda
-        found = torch.ops.aten.native_group_norm(x, None, None, *self.shape, eps)
+        self.eps = e_lambda * (size - 1) / size or e_lambda
+        aten, self.by_group = torch.ops.aten, x.is_contiguous()
+        if self.by_group:
+            found = aten.native_group_norm(x, None, None, *self.shape, self.eps)
+        else:  # channels last: batch normalisation, for a batch of one, takes a tenth of the time
+            found = aten.native_batch_norm(x, None, None, None, None, True, 0.0, self.eps)
         self.values, self.mean, self.inverse = found
 
     def weights(self) -> Tensor:
@@ -81,9 +85,12 @@ class _Normal:
     def back(self, pull: Tensor) -> Tensor:
         """The gradient by the block, for one by its weights' exponents times its values."""
         slope = pull.new_full(self.shape[1:2], 2 * self.factor)
-        backward = torch.ops.aten.native_group_norm_backward
-        which = [True, False, False]
-        return backward(pull, self.x, self.mean, self.inverse, slope, *self.shape, which)[0]
+        aten, found, which = torch.ops.aten, (self.mean, self.inverse), [True, False, False]
+        if self.by_group:
+            backward = aten.native_group_norm_backward
+            return backward(pull, self.x, *found, slope, *self.shape, which)[0]
+        backward = aten.native_batch_norm_backward
+        return backward(pull, self.x, slope, None, None, *found, True, self.eps, which)[0]
 
 
 class _Standout(torch.autograd.Function):

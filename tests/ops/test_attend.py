@@ -85,3 +85,38 @@ def test_bounded_queries_shrink_one_head_of_one_image_alone():
     assert torch.equal(bounded[0], q[0])
     assert torch.equal(bounded[1, :2], q[1, :2])
     assert (bounded[1, 2] @ k[1, 2].mT).abs().max() < 2**20
+
+
+@pytest.mark.parametrize("lead", [(3,), (3, 2)])
+@pytest.mark.parametrize("broadcast", [False, True])
+def test_a_learned_bias_changes_no_gradient(lead, broadcast):
+    """On a CPU the weights are formed then, step by step."""
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(*lead, n, 4, dtype=torch.float64) for n in (5, 6, 6))
+    bias = torch.randn(*(lead[1:] if broadcast else lead), 5, 6, dtype=torch.float64)
+    bias[..., 0] = -torch.inf
+    given = [t.requires_grad_() for t in (q, k, v, bias)]
+    found = attend(q, k, v, bias=bias, scale=0.7)
+    wanted = attention_weights(q, k, bias=bias, scale=0.7) @ v
+    torch.testing.assert_close(found, wanted)
+    pull = torch.randn_like(found)
+    for one, other in zip(
+        torch.autograd.grad(found, given, pull),
+        torch.autograd.grad(wanted, given, pull),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_learned_bias_that_masks_a_whole_row_gives_nothing():
+    q, k, v = (torch.randn(2, 5, 4) for _ in range(3))
+    bias = torch.full((5, 5), -torch.inf).requires_grad_()
+    assert attend(q, k, v, bias=bias).eq(0).all()
+
+
+def test_dropout_with_a_learned_bias():
+    q, k, v = torch.randn(1, 50, 4), torch.randn(1, 50, 4), torch.ones(1, 50, 4)
+    bias = torch.zeros(50, 50, requires_grad=True)
+    kept = attend(q, k, v, bias=bias, dropout=0.5)
+    assert kept.std() > 0.01
+    assert abs(kept.mean().item() - 1) < 0.2

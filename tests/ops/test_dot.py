@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from foveal.ops.dot import channel_dot
+from foveal.ops.dot import channel_dot, strip_dots
 
 
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
@@ -21,3 +21,14 @@ def test_types_may_differ():
     a, b = torch.ones(1, 2, 3, 3), torch.ones(1, 2, 3, 3, dtype=torch.bfloat16)
     with torch.no_grad():
         assert channel_dot(a, b).tolist() == [[9, 9]]
+
+
+@pytest.mark.parametrize("orders", ["cc", "ll", "cl", "lc"])
+def test_strip_dots_are_sums_of_weighed_products(orders):
+    torch.manual_seed(0)
+    order = {"c": torch.contiguous_format, "l": torch.channels_last}
+    a, b = (torch.randn(9, 3, 4, 5).double().contiguous(memory_format=order[o]) for o in orders)
+    rows, columns = torch.randn(9, 3, 4).double(), torch.randn(9, 3, 5).double()
+    along_rows, along_columns = strip_dots(a, b, rows, columns)
+    torch.testing.assert_close(along_rows, torch.einsum("bchw,bchw,bcw->bch", a, b, columns))
+    torch.testing.assert_close(along_columns, torch.einsum("bchw,bchw,bch->bcw", a, b, rows))

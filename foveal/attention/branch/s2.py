@@ -1,5 +1,7 @@
 """Spatial shifts mixed by split attention (S2-MLPv2)."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -72,11 +74,9 @@ class S2(nn.Module):
 
 def _shift(x: Map, ways: tuple[tuple[int, int], ...]) -> Map:
     """A quarter of the channels moved by one position each way, into new memory."""
-    ends = [x.shape[1] * quarter // 4 for quarter in range(5)]
+    widths = [end - start for start, end in pairwise(x.shape[1] * q // 4 for q in range(5))]
     moved = []
-    for way, start, end in zip(ways, ends, ends[1:], strict=False):
-        dim, step = way
-        part = x[:, start:end]
+    for (dim, step), part in zip(ways, x.split(widths, 1), strict=True):
         length = part.shape[dim]
         edge = part.narrow(dim, 0 if step > 0 else length - 1, 1)
         rest = part.narrow(dim, 0 if step > 0 else 1, length - 1)

@@ -112,7 +112,8 @@ class SplitAttention(nn.Module):
 
     def forward(self, x: Map) -> Map:
         splits, shares = self._split(x)
-        y = splits[:, 0] * shares[:, 0]
-        for r in range(1, self.radix):
-            y = torch.addcmul(y, splits[:, r], shares[:, r])
+        first, *others = zip(splits.unbind(1), shares.unbind(1), strict=True)
+        y = first[0] * first[1]
+        for split, share in others:
+            y = torch.addcmul(y, split, share)
         return y

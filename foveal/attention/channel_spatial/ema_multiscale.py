@@ -9,14 +9,17 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.strip_means import strip_means
 from foveal.ops.width import fitting_groups
 
 
-def _window_means(x: Map, rows: Tensor) -> Float[Tensor, "b c 3 3"]:
-    """What each tap of a 3 × 3 convolution with zeros around sees, averaged over the map. `rows`
-    are the means of the rows; a tap aside misses one edge."""
-    height, width = x.shape[2:]
-    seen = torch.stack((rows - x[..., -1] / width, rows, rows - x[..., 0] / width), -1)
+def _window_means(
+    rows: Tensor, first: Tensor, last: Tensor, width: int
+) -> Float[Tensor, "b c 3 3"]:
+    """What each tap of a 3 × 3 convolution with zeros around sees, averaged over the map: from the
+    means of the rows and the columns at the sides, for a tap aside misses one edge."""
+    height = rows.shape[2]
+    seen = torch.stack((rows - last / width, rows, rows - first / width), -1)
     whole = seen.mean(2)  # (B, C, 3)
     return torch.stack((whole - seen[:, :, -1] / height, whole, whole - seen[:, :, 0] / height), 2)
 
@@ -30,8 +33,8 @@ class EfficientMultiScaleAttention(nn.Module):
     v = \mathrm{conv}_{3\times3}(x)$$
 
     within each group of channels, all of which share the weights; bars are means over positions,
-    rows or columns. Coordinate attention's gate is one branch here, not the result. Neither branch
-    is written: the mean of a normalised map is its shift $\beta$, so $v$ is needed in one direction
+    rows or columns. Coordinate attention's gate is one branch here, not the result. $v$ is never
+    written: the mean of a normalised map is its shift $\beta$, so $v$ is needed in one direction
     alone, and the mean of $v$ follows from the sums of rows and edges.
 
     Placed: in the residual blocks of ResNet, and in YOLOv5.
@@ -69,25 +72,24 @@ class EfficientMultiScaleAttention(nn.Module):
         return rearrange(gate, "(b g) c h w -> b g c h w", g=self.groups)
 
     def _gate(self, x: Map) -> Map:
-        height = x.shape[2]
-        rows, columns = x.mean(3), x.mean(2)
+        height, width = x.shape[2:]
+        rows, columns, first, last = strip_means(x, sides=True)
         strips = self.strips(torch.cat((rows, columns), 2)).sigmoid()
         of_rows, of_columns = strips[..., :height, None], strips[:, :, None, height:]
-        gated = x * of_rows
-        mean = (gated.mean(2, keepdim=True) * of_columns).mean(3, keepdim=True)
-        gated = torch.addcmul(-mean, gated, of_columns).flatten(2)  # less its mean
-        variance = torch.linalg.vector_norm(gated, dim=-1).square() / gated.shape[-1]
+        normed = torch.group_norm(
+            x * of_rows * of_columns, self.group_channels, self.scale, self.shift, self.eps
+        )
 
-        means = torch.einsum("ocij,bcij->bo", self.conv.weight, _window_means(x, rows))
+        windows = _window_means(rows, first, last, width)
+        means = torch.einsum("ocij,bcij->bo", self.conv.weight, windows)
         bias: Tensor = self.conv.bias  # pyright: ignore[reportAssignmentType]
         shares = (means + bias).softmax(-1)
-        weights = shares * self.scale * (variance + self.eps).rsqrt()
-        normed = weights[:, None] @ gated + (shares @ self.shift)[:, None, None]
+        seen = shares[:, None] @ normed.flatten(2)
 
         shares = self.shift.softmax(0)
         kernel = torch.einsum("o,ocij->cij", shares, self.conv.weight)[None]
         convolved = F.conv2d(x, kernel, shares @ bias[:, None], padding=1)
-        return (convolved + normed.view_as(convolved)).sigmoid()
+        return (convolved + seen.view_as(convolved)).sigmoid()
 
     def forward(self, x: Map) -> Map:
         grouped = rearrange(x, "b (g c) h w -> (b g) c h w", g=self.groups)

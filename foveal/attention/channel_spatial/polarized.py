@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.reading import read_channels, read_positions
 from foveal.ops.several_gates import gate_by_sum
 from foveal.ops.width import hidden_width
 
@@ -90,11 +91,13 @@ class PolarizedAttention(nn.Module):
 
     def _gates(self, x: Map) -> tuple[Tensor, Tensor]:
         """One weight per channel (B, C, 1, 1) and one per position (B, 1, H, W)."""
-        tokens = x.flatten(2)  # (B, C, N)
-        weights = self.score(x).flatten(2).softmax(-1)  # (B, 1, N)
+        scorer = self.score.weight.flatten(1).expand(x.shape[0], 1, -1)
+        scores, tokens = read_channels(x.flatten(2), scorer)  # (B, 1, N), (B, C, N)
+        weights = scores.softmax(-1)
         # Both means, by attention and plain, in one reading of x.
         weights = torch.cat((weights, torch.ones_like(weights) / tokens.shape[2]), 1)
-        gathered, mean = (tokens @ weights.mT).unbind(-1)
+        both, tokens = read_positions(tokens, weights)
+        gathered, mean = both.unbind(-1)
         channel = self.up(self.value(gathered)).sigmoid()
         spatial = self._spatial_gate(tokens, mean, channel if self.sequential else None)
         return channel[..., None, None], spatial.unflatten(-1, x.shape[2:])

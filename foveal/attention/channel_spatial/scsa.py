@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.attend import attend
 from foveal.ops.heads import heads_for
-from foveal.ops.several_gates import gate_by_product
+from foveal.ops.strip_means import strip_means
 from foveal.ops.width import fitting_groups
 
 _WHOLE = 2**31 - 1  # a window wider than any map is the whole map
@@ -28,6 +29,14 @@ def _averaging(size: int, window: int, like: Tensor) -> Float[Tensor, "windows n
     return (member & valid[:, None]).to(like.dtype) / counts.clamp_min(1)[:, None].to(like.dtype)
 
 
+def _times_columns(x: Map, matrix: Float[Tensor, "j w"]) -> Float[Tensor, "b c h j"]:
+    """The rows of a map times those of a matrix. Torch copies a map that does not lie in memory as
+    the product wants it, so one with the channels last is multiplied from the other side."""
+    if x.is_contiguous():
+        return x @ matrix.mT
+    return (matrix @ x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 @register_attention("scsa", paper="Si et al., SCSA, Neurocomputing 2025", arxiv="2407.05128")
 class SCSA(nn.Module):
     r"""Gate rows and columns by strips of several lengths, then channels by attention among them.
@@ -38,21 +47,19 @@ class SCSA(nn.Module):
 
     Each quarter of the channels has its own length $k$; $Q, K, V$ are the averages of $z$ over
     windows, normalised and scaled channel by channel. The pairs are of channels, within heads.
-    Only the mean over windows is used, so it is taken of $V$ before the product.
 
     Placed: in each residual block, before the last convolution.
 
     Shape: (B, C, H, W) → (B, C, H, W). Parameters: taps + C + 9·C + qkv_bias·3·C.
-    Multiply-adds: 4·C·N + C·(H + W)·(longest + 4) + C·H + 4·C·head_channels
-    + averages·C·(ceil(W/window) + 1)·(N + W + H·(ceil(H/window) + 1))
-    + averages·C·H·(ceil(H/window) + 1) + (1 − averages)·2·C·N
-    + C·(ceil(H/window) + 1)·(ceil(W/window) + 1)·(12 + head_channels)
+    Multiply-adds: 4·C·N + C·(H + W)·(longest + 4) + C·H
+    + averages·C·(ceil(W/window) + 1)·(N + H·(ceil(H/window) + 1))
+    + averages·C·H·(ceil(H/window) + 1) + (1 − averages)·C·N
+    + C·(ceil(H/window) + 1)·(ceil(W/window) + 1)·(12 + 2·head_channels)
     + 3·H·(ceil(H/window) + 1) + 3·W·(ceil(W/window) + 1).
 
     Args:
         channels: channels C of the feature map.
-        num_heads: heads of the channel attention. Default: 8, or the most below it that divide the
-            channels into heads of at least four.
+        num_heads: heads of the channel attention; 1, as in the authors' configurations.
         kernel_size: lengths of the strips, odd; each has its own share of the channels. Default:
             3, 5, 7 and 9, or as many of them as divide the channels.
         window_size: side of the windows whose averages channels are compared by; None for the whole
@@ -70,7 +77,7 @@ class SCSA(nn.Module):
     def __init__(
         self,
         channels: int,
-        num_heads: int | None = None,
+        num_heads: int = 1,
         kernel_size: Sequence[int] | None = None,
         window_size: int | None = 7,
         qkv_bias: bool = False,
@@ -103,7 +110,7 @@ class SCSA(nn.Module):
         self.scale = nn.Parameter(torch.ones(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
         self.qkv = nn.Conv1d(channels, 3 * channels, 1, groups=channels, bias=qkv_bias)
-        self.dropout = nn.Dropout(attention_dropout)
+        self.dropout = attention_dropout
 
     def _strip_gate(self, means: Float[Tensor, "b c n"], norm: nn.GroupNorm) -> Tensor:
         strips: list[nn.Conv1d] = list(self.strips)  # pyright: ignore[reportAssignmentType]
@@ -118,40 +125,43 @@ class SCSA(nn.Module):
         scores = torch.group_norm(scores, norm.num_groups, norm.weight, norm.bias, norm.eps)
         return scores.sigmoid() if self.gate == "sigmoid" else scores.softmax(2)
 
-    def _channel_gate(self, x: Map, rows: Tensor, columns: Tensor) -> Float[Tensor, "b c"]:
-        of_rows = _averaging(x.shape[2], self.window, x)
-        of_columns = _averaging(x.shape[3], self.window, x)
+    def _channel_gate(self, z: Map, rows: Tensor) -> Float[Tensor, "b c"]:
+        """From the map whose columns are gated already, and the gates of its rows (B, C, H)."""
+        of_rows = _averaging(z.shape[2], self.window, z)
+        of_columns = _averaging(z.shape[3], self.window, z)
         full = (of_rows.sum(1)[:, None] * of_columns.sum(1)).flatten().round()  # 1 or 0
         if self.averages:  # of the gated map, without writing it
-            pooled = x @ (of_columns * columns[:, :, None]).mT
-            pooled = (of_rows * rows[:, :, None] @ pooled).flatten(2)
+            pooled = (of_rows * rows[:, :, None] @ _times_columns(z, of_columns)).flatten(2)
         else:
-            gated = x * rows[..., None] * columns[:, :, None]
-            right, below = -x.shape[3] % self.window, -x.shape[2] % self.window
+            right, below = -z.shape[3] % self.window, -z.shape[2] % self.window
             edges = (0, right + self.window, 0, below + self.window)
-            pooled = F.max_pool2d(F.pad(gated, edges, value=float("-inf")), self.window)
+            gated = F.pad(z * rows[..., None], edges, value=float("-inf"))
+            pooled = F.max_pool2d(gated, self.window)
             pooled = pooled.flatten(2).masked_fill(full == 0, 0)
         share = full / full.sum()  # of each window in a mean
         pooled = pooled - (pooled.mean(1, keepdim=True) * share).sum(2, keepdim=True)
         variance = (pooled.square().mean(1, keepdim=True) * share).sum(2, keepdim=True)
         normed = pooled * (variance + 1e-5).rsqrt() * self.scale[:, None] + self.shift[:, None]
         q, k, v = self.qkv(normed).unflatten(1, (self.num_heads, -1, 3)).unbind(3)
-        scores = (q * full) @ k.mT * self.head_channels**-0.5
-        mean = v @ share[:, None]  # (B, heads, D, 1)
-        scores = (self.dropout(scores.softmax(-1)) @ mean).flatten(1)
+        dropout = self.dropout if self.training else 0.0
+        scores = attend(q * full, k, v, scale=self.head_channels**-0.5, dropout=dropout)
+        scores = (scores @ share).flatten(1)
         return scores.sigmoid() if self.gate == "sigmoid" else scores.softmax(1)
 
-    def _gates(self, x: Map) -> tuple[Tensor, Tensor]:
-        """One weight per channel and row (B, C, H, 1), and per channel and column (B, C, 1, W)."""
-        rows = self._strip_gate(x.mean(3), self.row_norm)
-        columns = self._strip_gate(x.mean(2), self.column_norm)
-        rows = rows * self._channel_gate(x, rows, columns)[..., None]
-        return rows[..., None], columns[:, :, None]
+    def _gate_in_turn(self, x: Map) -> tuple[Map, Tensor, Tensor]:
+        """The map with its columns gated; their gates (B, C, 1, W); those of rows and channels
+        together (B, C, H, 1), for which that map was needed."""
+        of_rows, of_columns = strip_means(x)
+        rows = self._strip_gate(of_rows, self.row_norm)
+        columns = self._strip_gate(of_columns, self.column_norm)[:, :, None]
+        z = x * columns
+        return z, columns, (rows * self._channel_gate(z, rows)[..., None])[..., None]
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """The product of the three gates, in (0, 1)."""
-        rows, columns = self._gates(x)
-        return rows * columns
+        _, columns, rest = self._gate_in_turn(x)
+        return columns * rest
 
     def forward(self, x: Map) -> Map:
-        return gate_by_product(x, *self._gates(x))
+        z, _, rest = self._gate_in_turn(x)
+        return z * rest if torch.is_grad_enabled() else z.mul_(rest)

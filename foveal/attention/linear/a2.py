@@ -56,14 +56,12 @@ class DoubleAttention(nn.Module):
         """How much each descriptor takes from each position; rows sum to 1."""
         return self.gather(x).flatten(2).softmax(-1)
 
-    def _shares(self, x: Map) -> Float[Tensor, "b tokens n"]:
-        """How much of each descriptor a position is given."""
-        return self.distribute(x).flatten(2).softmax(1)
-
     def forward(self, x: Map) -> Map:
-        weights, shares = self.attention_map(x), self._shares(x)
-        if self._few(x):
-            values = _at_positions(self.value, x).flatten(2)
+        # Scores before weights: so the backward pass is done with both before it holds maps.
+        to_gather, to_distribute = self.gather(x).flatten(2), self.distribute(x).flatten(2)
+        values = _at_positions(self.value, x).flatten(2) if self._few(x) else None
+        weights, shares = to_gather.softmax(-1), to_distribute.softmax(1)
+        if values is not None:
             mixed = (values @ weights.mT) @ shares  # (B, hidden, N)
             return _at_positions(self.proj, mixed.unflatten(2, x.shape[2:]))
         descriptors = self.proj(self.value(weights @ x.flatten(2).mT))  # (B, T, C)

@@ -105,7 +105,7 @@ class CGA(nn.Module):
 
     def _cascade(self, x: Map) -> tuple[list[Tensor], list[Map]]:
         """Queries, keys and bias of each head for the map, and each head's result."""
-        biases = self._biases(*x.shape[2:])
+        biases = self._biases(*x.shape[2:]).unbind(0)
         compared, found = [], []
         for i, part in enumerate(x.chunk(self.num_heads, 1)):
             qkv = self.qkvs[i](part + found[-1] if found else part)

@@ -61,17 +61,22 @@ class SHSA(nn.Module):
             nn.ReLU(), nn.Conv2d(channels, channels, 1, bias=False), BatchNorm2d(channels)
         )
 
-    def _project(self, x: Map) -> tuple[Tokens, Tokens, Tokens]:
-        qkv = self.qkv(self.norm(x[:, : self.attended]))
+    def _halves(self, x: Map) -> list[Map]:
+        """The channels that attention is given, and the rest."""
+        return list(x.split((self.attended, x.shape[1] - self.attended), 1))
+
+    def _project(self, attended: Map) -> tuple[Tokens, Tokens, Tokens]:
+        qkv = self.qkv(self.norm(attended))
         tokens = rearrange(qkv, "b c h w -> b (h w) c").contiguous()
         q, k, v = tokens.split(self.widths, dim=-1)
         return q, k, v
 
     def attention_map(self, x: Map) -> Float[Tensor, "b n n"]:
         """How much each position takes from each; rows sum to 1. Forms N × N."""
-        q, k, _ = self._project(x)
+        q, k, _ = self._project(self._halves(x)[0])
         return attention_weights(q, k)
 
     def forward(self, x: Map) -> Map:
-        attended = rearrange(attend(*self._project(x)), "b (h w) c -> b c h w", h=x.shape[2])
-        return self.proj(torch.cat((attended, x[:, self.attended :]), dim=1))
+        given, rest = self._halves(x)
+        found = rearrange(attend(*self._project(given)), "b (h w) c -> b c h w", h=x.shape[2])
+        return self.proj(torch.cat((found, rest), dim=1))

@@ -91,12 +91,11 @@ class SparseAttention(nn.Module):
         q, k, v = (pad_sequence(t, run) for t in (q, k, v))
         q, k = hide_padding(q, k, positions) if not self.by_row else (q, k)
         scale = v.shape[-1] ** -0.5
-        cuts = {"b h (r s) d -> (b r) h s d": slice(0, self.near)}
-        if self.far:
-            cuts["b h (r s) d -> (b s) h r d"] = slice(self.near, None)
+        heads = (self.near, self.far) if self.far else (self.near,)
+        cuts = "b h (r s) d -> (b r) h s d", "b h (r s) d -> (b s) h r d"
         found = []
-        for cut, heads in cuts.items():
-            parts = (rearrange(t[:, heads], cut, s=run).contiguous() for t in (q, k, v))
+        for cut, *parts in zip(cuts, *(t.split(heads, 1) for t in (q, k, v)), strict=False):
+            parts = (rearrange(t, cut, s=run).contiguous() for t in parts)
             before, after = cut.split(" -> ")
             attended = attend(*parts, scale=scale)
             found.append(rearrange(attended, f"{after} -> {before}", b=images))

@@ -7,6 +7,7 @@ from foveal.attention.self_attention.mhsa import MHSA
 from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
+from foveal.ops.pieces import in_pieces
 from foveal.ops.width import fitting_groups
 
 
@@ -74,6 +75,9 @@ class Axial(nn.Module):
         return rows.unflatten(0, (-1, x.shape[2])).permute(0, 3, 1, 2)
 
     def forward(self, x: Map) -> Map:
+        return in_pieces(self._attend, x, 2)  # all queries, keys and values are three maps more
+
+    def _attend(self, x: Map) -> Map:
         if self.together:
             return self._attend_rows(x) + self._attend_columns(x)
         return self._attend_rows(self._attend_columns(x))

@@ -1,6 +1,7 @@
 """Criss-cross attention."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -53,12 +54,16 @@ class CrissCross(nn.Module):
         self.qkv = nn.Conv2d(channels, 2 * self.key_channels + channels, 1)
         self.gamma = nn.Parameter(torch.zeros(1))
 
-    def _weights(self, qk: Tensor) -> Float[Tensor, "b h w keys"]:
-        q, k = qk.chunk(2, 1)
-        height = q.shape[2]
-        columns = q.permute(0, 3, 2, 1) @ k.permute(0, 3, 1, 2)  # (B, W, H, H)
-        rows = q.permute(0, 2, 3, 1) @ k.permute(0, 2, 1, 3)  # (B, H, W, W)
-        step = torch.arange(height, device=q.device)
+    def _queries_keys_values(self, x: Map) -> tuple[Tensor, ...]:
+        """Each (B, H, W, channels): so the rows lie in memory as they are multiplied."""
+        width, tokens = self.key_channels, x.permute(0, 2, 3, 1).contiguous()
+        qkv = F.linear(tokens, self.qkv.weight[:, :, 0, 0], self.qkv.bias)
+        return qkv.split((width, width, x.shape[1]), -1)
+
+    def _weights(self, q: Tensor, k: Tensor) -> Float[Tensor, "b h w keys"]:
+        columns = q.transpose(1, 2) @ k.permute(0, 2, 3, 1)  # (B, W, H, H)
+        rows = q @ k.mT  # (B, H, W, W)
+        step = torch.arange(q.shape[1], device=q.device)
         itself = step[:, None] == step  # counted among the rows
         columns = columns.masked_fill(itself, float("-inf"))
         return torch.cat((columns.transpose(1, 2), rows), dim=-1).softmax(-1)
@@ -66,16 +71,14 @@ class CrissCross(nn.Module):
     def attention_map(self, x: Map) -> Float[Tensor, "b h w keys"]:
         """How much each position takes, in the first pass, from the H positions of its column and
         then the W of its row; together they sum to 1."""
-        return self._weights(self.qkv(x)[:, : 2 * self.key_channels])
+        return self._weights(*self._queries_keys_values(x)[:2])
 
     def forward(self, x: Map) -> Map:
-        height = x.shape[2]
         for _ in range(self.recurrence):
-            qkv = self.qkv(x)
-            qk, v = qkv.tensor_split((2 * self.key_channels,), 1)
-            weights = self._weights(qk)
-            columns, rows = weights[..., :height].transpose(1, 2), weights[..., height:]
-            from_columns = (columns @ v.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
-            from_rows = (rows @ v.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            x = torch.addcmul(x, self.gamma, from_columns + from_rows)
+            q, k, v = self._queries_keys_values(x)
+            weights = self._weights(q, k)
+            columns, rows = weights.split(x.shape[2:], -1)
+            from_columns = (columns.transpose(1, 2) @ v.transpose(1, 2)).transpose(1, 2)
+            found = (from_columns + rows @ v).permute(0, 3, 1, 2)
+            x = torch.addcmul(x, self.gamma, found)
         return x

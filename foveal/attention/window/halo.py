@@ -10,6 +10,7 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.attend import attend, attention_weights
+from foveal.ops.pieces import in_pieces
 from foveal.ops.width import fitting_groups
 from foveal.ops.window import crop, join_windows, pad_to_multiple, padded_size, split_windows
 
@@ -128,6 +129,9 @@ class Halo(nn.Module):
         return attention_weights(q, k, bias=bias).unflatten(1, (-1, self.num_heads))
 
     def forward(self, x: Map) -> Map:
+        return in_pieces(self._attend, x, 4)  # neighbourhoods overlap: fifteen maps are held
+
+    def _attend(self, x: Map) -> Map:
         height, width = x.shape[2:]
         q, k, v, bias = self._blocks(x)
         y = attend(q, k, v, bias=bias)
