@@ -1,7 +1,6 @@
 """Criss-cross attention."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -56,8 +55,8 @@ class CrissCross(nn.Module):
 
     def _queries_keys_values(self, x: Map) -> tuple[Tensor, ...]:
         """Each (B, H, W, channels): so the rows lie in memory as they are multiplied."""
-        width, tokens = self.key_channels, x.permute(0, 2, 3, 1).contiguous()
-        qkv = F.linear(tokens, self.qkv.weight[:, :, 0, 0], self.qkv.bias)
+        width = self.key_channels
+        qkv = self.qkv(x.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
         return qkv.split((width, width, x.shape[1]), -1)
 
     def _weights(self, q: Tensor, k: Tensor) -> Float[Tensor, "b h w keys"]:
