@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveal.core.types import Map
-from foveal.ops.order import in_turn
+from foveal.ops.order import in_turn, order_of
 
 
 def channel_dot(a: Map, b: Map) -> Float[Tensor, "b c"]:
@@ -20,14 +20,11 @@ def channel_dot(a: Map, b: Map) -> Float[Tensor, "b c"]:
     if quick and a.is_contiguous() and b.is_contiguous():
         rows = (1, a.shape[0] * a.shape[1], *a.shape[2:])
         return _normalisation_dot(a.view(rows), b.view(rows)).view(a.shape[:2])
-    last = torch.channels_last
-    quick &= a.is_contiguous(memory_format=last) and b.is_contiguous(memory_format=last)
-    dot = _normalisation_dot if quick else _plain_dot
-    return torch.stack([dot(p, q) for p, q in zip(a.split(1), b.split(1), strict=True)])
-
-
-def _plain_dot(a: Map, b: Map) -> Float[Tensor, "c"]:
-    return (a * b).sum((0, 2, 3))
+    last = order_of(a) == order_of(b) == torch.channels_last
+    if quick and last and a.device.type == "cpu":
+        pairs = zip(a.split(1), b.split(1), strict=True)
+        return torch.stack([_normalisation_dot(p, q) for p, q in pairs])
+    return (a * b).sum((2, 3))
 
 
 def _normalisation_dot(a: Map, b: Map) -> Float[Tensor, "c"]:

@@ -63,28 +63,25 @@ def gate_by_moments(x: Map, weigh: Callable[..., Tensor], kind: Kind = "variance
 
 
 def _fast_moments(x: Tensor, kind: Kind) -> tuple[Tensor, ...]:
-    """`moments`, without derivatives, in one pass where group normalisation has a kernel for it."""
-    wide = torch.promote_types(x.dtype, torch.float32)
+    """`moments`, without derivatives, in one pass where a kernel of normalisation gives them."""
+    wide, on_cpu = torch.promote_types(x.dtype, torch.float32), x.device.type == "cpu"
+    last = x.dtype == wide and order_of(x) == torch.channels_last
     if kind == "norm":
-        slow = x.dtype == wide and order_of(x) == torch.channels_last
-        return (channel_dot(x, x).sqrt(),) if slow else moments(x, kind)
-    if x.device.type == "cpu" and x.is_contiguous():
+        return (channel_dot(x, x).sqrt(),) if on_cpu and last else moments(x, kind)
+    if on_cpu and x.is_contiguous():
         batch, channels, height, width = x.shape
         # Its variance is taken about the mean; that of `var_mean` costs ten times as much on a CPU.
         _, mean, inverse = torch.native_group_norm(
             x, None, None, batch, channels, height * width, channels, _EPS
         )
         return mean.to(x.dtype), (inverse.to(wide).pow(-2) - _EPS).clamp(min=0)
-    if x.dtype != wide:
-        return moments(x, kind)
-    if x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last):
-        # Likewise that of batch normalisation, over a batch of one image.
+    if on_cpu and last:  # likewise that of batch normalisation, over a batch of one image
         update = torch.ops.aten.batch_norm_update_stats
         images = [update(image, None, None, 0.0) for image in x.split(1)]
-        mean, variance = (torch.stack(found) for found in zip(*images, strict=True))
-        return mean, variance
-    variance, mean = torch.var_mean(x, (2, 3), correction=0)
-    return mean, variance
+        return tuple(torch.stack(found) for found in zip(*images, strict=True))
+    if on_cpu or x.dtype != wide:
+        return moments(x)
+    return torch.var_mean(x, (2, 3), correction=0)[::-1]
 
 
 class _Read(Function):

@@ -29,22 +29,6 @@ def gate_by_sum(x: Map, *gates: Tensor) -> Map:
     return x * reduce(add, gates)
 
 
-def gate_by_product(x: Map, one: Tensor, other: Tensor) -> Map:
-    """x ⊙ one ⊙ other, for gates that are 1 wide along some axes.
-
-    Args:
-        x: a map (B, C, H, W).
-        one, other: each broadcasts to the map, such as (B, C, H, 1) and (B, C, 1, W).
-
-    >>> rows, columns = torch.ones(1, 2, 3, 1), torch.ones(1, 2, 1, 4)
-    >>> gate_by_product(torch.ones(1, 2, 3, 4), rows, columns).sum()
-    tensor(24.)
-    """
-    if torch.is_grad_enabled() and runs_eagerly():
-        return _GatedTwice.apply(x, one, other)  # pyright: ignore[reportReturnType]
-    return x * one * other
-
-
 def gate_and_add(x: Map, gate: Tensor) -> Map:
     """x + x ⊙ gate.
 
@@ -72,22 +56,6 @@ class _GatedBySum(torch.autograd.Function):
             del product
         of_x = gradient * reduce(add, gates) if ctx.needs_input_grad[0] else None
         return of_x, *of_gates
-
-
-class _GatedTwice(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, one: Tensor, other: Tensor) -> Tensor:
-        ctx.save_for_backward(x, one, other)
-        return (x * one).mul_(other)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        x, one, other = ctx.saved_tensors
-        product = gradient * x
-        of_one = (product * other).sum_to_size(one.shape)
-        of_other = (product * one).sum_to_size(other.shape)
-        del product
-        return gradient * one * other, of_one, of_other
 
 
 class _GatedAndAdded(torch.autograd.Function):

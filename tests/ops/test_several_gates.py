@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from foveal.ops.several_gates import gate_and_add, gate_by_product, gate_by_sum
+from foveal.ops.several_gates import gate_and_add, gate_by_sum
 
 X = (2, 3, 4, 5)
 CASES = [
     (gate_by_sum, lambda x, a, b, c: x * (a + b + c), [(2, 3, 1, 1), (2, 1, 4, 5), (2, 3, 4, 1)]),
-    (gate_by_product, lambda x, a, b: x * a * b, [(2, 3, 4, 1), (2, 3, 1, 5)]),
     (gate_and_add, lambda x, a: x + x * a, [X]),
 ]
 
