@@ -30,9 +30,10 @@ def channel_dot(a: Map, b: Map) -> Float[Tensor, "b c"]:
 def _normalisation_dot(a: Map, b: Map) -> Float[Tensor, "c"]:
     """What batch normalisation computes for its weight's gradient, with mean 0 and variance 1: it
     writes no products, and takes a third of the time of a batched product of vectors."""
-    mean, variance = a.new_zeros(a.shape[1]), a.new_ones(a.shape[1])
+    wide = torch.promote_types(a.dtype, torch.float32)
+    mean, inverse = a.new_zeros(a.shape[1], dtype=wide), a.new_ones(a.shape[1], dtype=wide)
     _, dot, _ = torch.ops.aten.native_batch_norm_backward(
-        a, b, None, mean, variance, None, None, False, 0.0, [False, True, False]
+        a, b, None, None, None, mean, inverse, True, 0.0, [False, True, False]
     )
     return dot.to(a.dtype)
 
