@@ -33,6 +33,8 @@ class LCT(nn.Module):
 
     Raises:
         FovealError: if `groups` does not divide the channels, or `eps` is not positive.
+
+    Departs: How many groups the paper has could not be checked; ports have 16 or 32.
     """
 
     weighs_means = True

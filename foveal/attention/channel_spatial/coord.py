@@ -56,7 +56,8 @@ class CoordinateAttention(nn.Module):
     def _weigh(
         self, rows: Float[Tensor, "b c h"], columns: Float[Tensor, "b c w"]
     ) -> tuple[Float[Tensor, "b c h"], Float[Tensor, "b c w"]]:
-        shared = self.act(self.bn(self.shared(torch.cat((rows, columns), dim=2))))
+        both = torch.cat((self.shared(rows), self.shared(columns)), dim=2)
+        shared = self.act(self.bn(both))
         height = rows.shape[2]
         rows = self.rows(shared[..., :height]).sigmoid()
         columns = self.columns(shared[..., height:]).sigmoid()

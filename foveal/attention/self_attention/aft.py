@@ -51,7 +51,8 @@ class AFT(nn.Module):
         FovealError: for an unknown mode, an even kernel, or heads that do not divide the channels.
 
     Departs: Neighbourhoods are squares of the map, where the paper's text has stretches of a
-    sequence. Keys have no bias, which the ratio would cancel.
+    sequence. Keys have no bias, which the ratio would cancel. Those of AFT-conv are as many as the
+    channels; its ports differ, one has a key for each head, and the paper's text was not at hand.
     """
 
     def __init__(
