@@ -130,6 +130,8 @@ RULES = _table(
     ("pow", _power),
     ("sum mean nansum prod logsumexp col2im", _per_input(1)),
     ("var std var_mean std_mean norm linalg_vector_norm", _per_input(2)),
+    ("native_batch_norm_backward", _per_input(2)),  # a forward pass sums products by it
+    ("batch_norm_update_stats", _per_input(4)),
     ("_softmax _log_softmax softmax log_softmax _safe_softmax", _per_output(2)),
     (
         "native_batch_norm cudnn_batch_norm miopen_batch_norm _native_batch_norm_legit "

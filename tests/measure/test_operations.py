@@ -156,3 +156,11 @@ def test_the_model_is_left_as_found():
 def test_a_model_that_cannot_run():
     with pytest.raises(foveal.FovealError, match=r"Conv2d cannot run on tensor of shape \(1, 4"):
         count_multiply_adds(nn.Conv2d(3, 8, 3), torch.rand(1, 4, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["srm", "gct_gated", "simam"])
+def test_the_order_in_memory_changes_no_count(name):
+    module, x = foveal.create_attention(name, 16).eval(), torch.rand(2, 16, 6, 8)
+    last = x.contiguous(memory_format=torch.channels_last)
+    found = count_multiply_adds(module, last)
+    assert found == pytest.approx(count_multiply_adds(module, x), rel=0.03)
