@@ -17,6 +17,7 @@ from foveal.core.types import Map
 from foveal.ops.dot import channel_dot, strip_dots
 from foveal.ops.eager import runs_eagerly
 from foveal.ops.order import in_order_of, in_turn
+from foveal.ops.pool import mean_over_channels
 from foveal.ops.small import SmallNetwork
 from foveal.ops.strip_means import strip_means
 
@@ -122,7 +123,7 @@ class Positions:
     """One weight per position, from the channels' maximum and mean there."""
 
     def pool(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (torch.stack((x.amax(1), x.mean(1)), dim=1),)
+        return (torch.cat((x.amax(1, keepdim=True), mean_over_channels(x)), dim=1),)
 
     def apply(self, x: Tensor, weights: Tensor) -> Tensor:
         return x * weights

@@ -17,6 +17,7 @@ from foveal.ops.gate import (
     to_maxima,
     where_wanted,
 )
+from foveal.ops.pool import mean_over_channels
 from foveal.ops.small import SmallNetwork
 
 Network = Callable[..., Tensor]
@@ -68,7 +69,7 @@ class _Both(torch.autograd.Function):
         ctx.channel = SmallNetwork(channel, (x.mean((2, 3)), x.amax((2, 3))))
         z = x * ctx.channel.outputs[0][..., None, None]
         most, ctx.where = z.max(1, keepdim=True)
-        ctx.position = SmallNetwork(position, (torch.cat((most, z.mean(1, keepdim=True)), 1),))
+        ctx.position = SmallNetwork(position, (torch.cat((most, mean_over_channels(z)), 1),))
         ctx.save_for_backward(x, *parameters)
         return z.mul_(ctx.position.outputs[0])
 

@@ -1,8 +1,10 @@
 """Pooling over one axis, to the two numbers that many gates look at."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from foveal.core.types import Map
 from foveal.ops.eager import runs_eagerly
 from foveal.ops.order import order_of
 
@@ -23,3 +25,18 @@ def max_and_mean(x: Tensor, dim: int) -> Tensor:
         positions = x.permute(0, 2, 3, 1)  # a tenth of the time where the channels are last
         return torch.stack((positions.amax(dim - 1).mT, positions.mean(dim - 1).mT), dim=1)
     return torch.stack((x.amax(dim), x.mean(dim)), dim=1)
+
+
+def mean_over_channels(x: Map) -> Float[Tensor, "b 1 h w"]:
+    """The mean of all channels at each position.
+
+    As a product, where nothing is recorded, it takes half of the time on a CPU.
+
+    >>> mean_over_channels(torch.tensor([1.0, 3.0]).view(1, 2, 1, 1)).item()
+    2.0
+    """
+    plain = torch.is_grad_enabled() or not runs_eagerly() or x.device.type != "cpu"
+    if plain or not x.is_contiguous() or x.element_size() < 4:
+        return x.mean(1, keepdim=True)
+    shares = x.new_full((1, 1, x.shape[1]), 1 / x.shape[1]).expand(x.shape[0], -1, -1)
+    return (shares @ x.flatten(2)).view(x.shape[0], 1, *x.shape[2:])
