@@ -20,14 +20,7 @@ from torch import Tensor, nn
 from foveal.core.card import Card
 from foveal.core.errors import FovealError, did_you_mean
 from foveal.core.names import AMBIGUOUS
-from foveal.core.signature import (
-    Layout,
-    check_inputs,
-    in_words,
-    inputs_of,
-    is_plain_call,
-    layout_of,
-)
+from foveal.core.signature import Layout, check_inputs, in_words, inputs_of, layout_of
 
 ENTRY_POINT_GROUP = "foveal.attention"
 
@@ -253,8 +246,7 @@ def _guard(cls: type[nn.Module], name: str) -> None:
 
     @wraps(forward)
     def checked_forward(self: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-        if not is_plain_call(self, inputs, args, kwargs):
-            check_inputs(name, self, inputs, words, args, kwargs)
+        check_inputs(name, self, inputs, words, args, kwargs)
         return forward(self, *args, **kwargs)
 
     cls.__init__ = checked_init

@@ -143,24 +143,6 @@ def check_inputs(
             _check(called, words[what], layout, channels, one)
 
 
-def is_plain_call(
-    module: nn.Module, inputs: Mapping[str, str], args: tuple, kwargs: Mapping[str, Any]
-) -> bool:
-    """Whether a call is one right tensor, as almost all are. `check_inputs` would find so, too; but
-    behind a kernel that has swept the cache its many steps take a twentieth of ECA's time."""
-    if kwargs or len(args) != 1 or len(inputs) != 1:
-        return False
-    ((what, layout),), (x,) = inputs.items(), args
-    return (
-        layout in _CHANNEL_AXES
-        and isinstance(x, Tensor)
-        and x.ndim == _RANKS[layout]
-        and x.is_floating_point()
-        and x.shape[_CHANNEL_AXES[layout]] == module.channels
-        and f"{what}_channels" not in module.__dict__
-    )
-
-
 def _check(called: str, expected: str, layout: str, channels: Any, x: Any) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{called} takes {expected}, not a {type(x).__name__}")

@@ -17,7 +17,7 @@ from foveal.ops.gate import (
     to_maxima,
     where_wanted,
 )
-from foveal.ops.pool import mean_over_channels
+from foveal.ops.pool import mean_over_channels, sum_over_channels
 from foveal.ops.small import SmallNetwork
 
 Network = Callable[..., Tensor]
@@ -91,7 +91,7 @@ class _Both(torch.autograd.Function):
         ]
         channel, position = ctx.channel.outputs[0], ctx.position.outputs[0]
         buffer = gradient * x
-        of_position = _weighed_sum(buffer, channel)
+        of_position = sum_over_channels(buffer, channel)
         (of_both,), of_position_parameters = ctx.position.back((of_position,), learnt[1])
         torch.addcmul(of_both[:, 1:] / x.shape[1], gradient, position, out=buffer)
         buffer.scatter_add_(1, ctx.where, of_both[:, :1])  # now by the map between the gates
@@ -100,10 +100,3 @@ class _Both(torch.autograd.Function):
         of_x = to_maxima(buffer, x, of_pooled[1])
         found = [*of_channel_parameters, *of_position_parameters]
         return None, None, None, of_x, *where_wanted(wants, found)
-
-
-def _weighed_sum(x: Map, weights: Tensor) -> Tensor:
-    """Sum over the channels (B, C, H, W), each with its weight (B, C): (B, 1, H, W)."""
-    if x.is_contiguous():
-        return (weights[:, None] @ x.flatten(2)).view(len(x), 1, *x.shape[2:])
-    return (x.permute(0, 2, 3, 1) @ weights[:, None, :, None]).permute(0, 3, 1, 2)

@@ -38,5 +38,16 @@ def mean_over_channels(x: Map) -> Float[Tensor, "b 1 h w"]:
     plain = torch.is_grad_enabled() or not runs_eagerly() or x.device.type != "cpu"
     if plain or not x.is_contiguous() or x.element_size() < 4:
         return x.mean(1, keepdim=True)
-    shares = x.new_full((1, 1, x.shape[1]), 1 / x.shape[1]).expand(x.shape[0], -1, -1)
-    return (shares @ x.flatten(2)).view(x.shape[0], 1, *x.shape[2:])
+    shares = x.new_full((1, x.shape[1]), 1 / x.shape[1])
+    return sum_over_channels(x, shares.expand(x.shape[0], -1))
+
+
+def sum_over_channels(x: Map, weights: Float[Tensor, "b c"]) -> Float[Tensor, "b 1 h w"]:
+    """The sum of all channels at each position, each with its weight.
+
+    >>> sum_over_channels(torch.ones(1, 2, 3, 3), torch.tensor([[1.0, 3.0]])).unique()
+    tensor([4.])
+    """
+    if x.is_contiguous():
+        return (weights[:, None] @ x.flatten(2)).view(len(x), 1, *x.shape[2:])
+    return (x.permute(0, 2, 3, 1) @ weights[:, None, :, None]).permute(0, 3, 1, 2)

@@ -8,6 +8,7 @@ from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.gate import gate_strips
 from foveal.ops.norm import BatchNorm1d
+from foveal.ops.strip_means import strip_means
 from foveal.ops.width import hidden_width
 
 
@@ -50,7 +51,7 @@ class CoordinateAttention(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """The product of both weights, in (0, 1)."""
-        rows, columns = self._weigh(x.mean(3), x.mean(2))
+        rows, columns = self._weigh(*strip_means(x))
         return rows[..., None] * columns[:, :, None]
 
     def _weigh(

@@ -8,6 +8,7 @@ from foveal.core.errors import FovealError
 from foveal.core.registry import register_attention
 from foveal.core.types import Map
 from foveal.ops.gate import gate_strips
+from foveal.ops.strip_means import strip_means
 from foveal.ops.width import fitting_groups
 
 VARIANTS = {"T": (5, 1, 32), "B": (7, 1, 16), "S": (5, 8, 16), "L": (7, 8, 16)}
@@ -90,7 +91,7 @@ class ELA(nn.Module):
 
     def attention_map(self, x: Map) -> Float[Tensor, "b c h w"]:
         """The product of both weights, in (0, 1)."""
-        rows, columns = self._weigh(x.mean(3), x.mean(2))
+        rows, columns = self._weigh(*strip_means(x))
         return rows[..., None] * columns[:, :, None]
 
     def forward(self, x: Map) -> Map:
